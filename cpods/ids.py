@@ -1,0 +1,46 @@
+"""Names of things: plain strings with a meaning, and the rules for project paths.
+
+Knows no file system: a path here is text.
+"""
+
+import posixpath
+from typing import NewType
+
+StepName = NewType("StepName", str)
+PodName = NewType("PodName", str)
+StaticKey = NewType("StaticKey", str)
+
+#: A file of the project: POSIX, relative to the project folder, normalised. A file outside of it is its absolute path.
+FilePath = str
+
+#: Names that start with this are no files but recorded facts: ``@date``, ``@glob:src/*.c``.
+FACT_PREFIX = "@"
+DATE_FACT = "@date"
+GLOB_FACT = "@glob:"
+
+#: cpods' own folder in a project.
+STATE_FOLDER = ".cpods"
+
+
+def is_fact(path: FilePath) -> bool:
+    """Whether a recorded read names a fact (a date, a glob's listing) instead of a file."""
+    return path.startswith(FACT_PREFIX)
+
+
+def is_outside(path: FilePath) -> bool:
+    """Whether a path lies outside the project folder (absolute, or climbing out of it)."""
+    return path.startswith("/") or path == ".." or path.startswith("../")
+
+
+def normalise(path: str, cwd: str = ".") -> FilePath:
+    """The project path of ``path`` as named in folder ``cwd``; outside paths stay absolute or start with ``../``."""
+    if path.startswith("/"):
+        return "/" + posixpath.normpath(path).lstrip("/")
+    return posixpath.normpath(posixpath.join(cwd, path))
+
+
+def within(path: str, root: str) -> FilePath:
+    """A project path for an absolute ``path`` below the folder ``root``; any other absolute path unchanged."""
+    clean = "/" + posixpath.normpath(path).lstrip("/")
+    prefix = root.rstrip("/") + "/"
+    return clean[len(prefix) :] if clean.startswith(prefix) else clean
