@@ -1,0 +1,43 @@
+"""Condenses a step graph to its components, in an order that is the same in every process.
+
+Knows names and positions only. networkx returns components as sets whose order changes with the hash seed, so the
+order is made here from positions.
+"""
+
+import heapq
+from collections.abc import Mapping, Set
+
+import networkx as nx
+
+Edges = Mapping[str, Set[str]]
+
+
+def components(edges: Edges, rank: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """Strongly connected components in topological order, ties by rank; members of each by rank.
+
+    ``edges`` maps a step to the steps that depend on it. Tarjan's algorithm with Nuutila's changes, by networkx.
+    """
+    graph = nx.DiGraph()
+    graph.add_nodes_from(rank)
+    graph.add_edges_from((a, b) for a, followers in edges.items() for b in followers)
+    parts = [tuple(sorted(part, key=rank.__getitem__)) for part in nx.strongly_connected_components(graph)]
+    part_of = {name: part for part in parts for name in part}
+    followers: dict[tuple[str, ...], set[tuple[str, ...]]] = {part: set() for part in parts}
+    waits = dict.fromkeys(parts, 0)
+    for a, targets in edges.items():
+        for b in targets:
+            source, target = part_of[a], part_of[b]
+            if source != target and target not in followers[source]:
+                followers[source].add(target)
+                waits[target] += 1
+    heap = [(rank[part[0]], part) for part in parts if not waits[part]]
+    heapq.heapify(heap)
+    ordered = []
+    while heap:
+        _, part = heapq.heappop(heap)
+        ordered.append(part)
+        for follower in followers[part]:
+            waits[follower] -= 1
+            if not waits[follower]:
+                heapq.heappush(heap, (rank[follower[0]], follower))
+    return ordered

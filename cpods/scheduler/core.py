@@ -1,0 +1,302 @@
+"""The scheduler's core: an event goes in, instructions come out.
+
+Knows no clock, no I/O, no randomness: what is in a file or a store reaches it as events.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from cpods.errors import UsageError
+from cpods.events import Concluded, Event, Finish, Instruction, Recall, Settle, Settled, Solved, Spoilt
+from cpods.graph.fixpoint import FilterFor, KnotRun
+from cpods.graph.order import pass_order
+from cpods.ids import FilePath
+from cpods.model import Problem, Remembered, Result, Solution, Step
+from cpods.scheduler.conclusion import conclude, pass_limit
+from cpods.scheduler.knowledge import Knowledge
+from cpods.scheduler.ready import Units
+from cpods.scheduler.states import Status, Unit
+
+#: A unit whose sources change while it is built is started again this often, then given up.
+RESTARTS_MAX = 20
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the user asked for. ``failures_max`` 0: never stop; ``slots``: units under way at once."""
+
+    until_stable: bool = False
+    seed: str = "warm"
+    passes_max: int | None = None
+    failures_max: int = 1
+    fail_fast: bool = False
+    keep_unstable: bool = False
+    slots: int = 1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be built. ``steps`` in project order; ``present(path)``: whether a source file is there."""
+
+    steps: Mapping[str, Step]
+    goals: Sequence[FilePath]
+    remembered: Mapping[str, Remembered]
+    present: Callable[[FilePath], bool]
+    filter_for: FilterFor
+    options: Options
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a step did not come to a good end. ``exit_code`` None: it could not be run at all."""
+
+    step: str
+    problems: tuple[Problem, ...]
+    exit_code: int | None
+
+
+class Core:
+    """Drives one build. Call :meth:`start` once, then :meth:`handle` with each event, until Finish comes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.knowledge = Knowledge(plan.steps, plan.remembered, plan.present)
+        self.units = Units(self.knowledge)
+        self.failures: dict[str, Failure] = {}
+        self.hows: dict[str, str] = {}
+        self.solutions: dict[str, Solution] = {}
+        self._flight: dict[str, tuple[Unit, int]] = {}
+        self._after: dict[str, Status] = {}
+        self._tick = 0
+        self._busy = 0
+        self._stop = False
+        self._finished = False
+
+    # -- what others may ask ---------------------------------------------------------------------------------------
+
+    def finished_steps(self) -> set[str]:
+        """Declared steps whose outputs stand in the project folder now."""
+        return {name for unit in self.units.all() if unit.status is Status.DONE for name in unit.members}
+
+    def blocked(self) -> list[Unit]:
+        """Units that did not run and will not in this build."""
+        return [unit for unit in self.units.all() if unit.status in (Status.BLOCKED, Status.WAITING)]
+
+    def lacking(self, unit: Unit) -> list[tuple[str, FilePath, tuple[str, ...]]]:
+        """Required inputs that are not there: (step, path, the steps that would make it)."""
+        found = []
+        for name in unit.members:
+            for path in self.plan.steps[name].inputs:
+                makers = self.knowledge.graph.maker.get(path, ())
+                if not self._is_there(path):
+                    found.append((name, path, makers))
+        return found
+
+    def _is_there(self, path: FilePath) -> bool:
+        """Whether a source, or a finished step's product, stands at ``path``."""
+        return self.plan.present(path) or any(self._is_done(maker) for maker in self.knowledge.graph.maker.get(path, ()))
+
+    def _is_done(self, step: str) -> bool:
+        unit = self.units.of_step(step)
+        return unit is not None and unit.status is Status.DONE
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> list[Instruction]:
+        """The first instructions. Raises UsageError for a goal that nothing can make."""
+        self._regraph()
+        self._check_goals()
+        return self._advance()
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Takes what happened, says what to do next."""
+        self._tick += 1
+        if isinstance(event, Settled):
+            return self._on_settled(event)
+        if isinstance(event, Spoilt):
+            return self._on_spoilt(event)
+        unit = self._answered("@" + event.knot)
+        if unit is None:
+            return self._advance()
+        return self._on_solved(unit, event) if isinstance(event, Solved) else self._on_concluded(unit, event)
+
+    def _on_settled(self, event: Settled) -> list[Instruction]:
+        flight = self._flight.get(event.step)
+        unit = self._answered(event.step)
+        owner = self._owner(event.step, flight)
+        if event.result.exit_code == 0:
+            self.failures.pop(event.step, None)
+        self.hows[event.step] = _stronger(self.hows.get(event.step), event.how)
+        if owner is not None and self._learn(owner, event.result):
+            self._regraph()
+        if unit is None or not self._is_current(flight):
+            return self._advance()
+        if unit.run is None:
+            return self._finish(unit, Status.DONE)
+        unit.run.accept(event.step, event.result)
+        if self.plan.options.fail_fast and event.result.exit_code != 0:
+            unit.run.fail(event.step)
+        return self._continue(unit)
+
+    def _on_spoilt(self, event: Spoilt) -> list[Instruction]:
+        flight = self._flight.get(event.step)
+        unit = self._answered(event.step)
+        owner = self._owner(event.step, flight)
+        if owner is not None and event.reads and self.knowledge.learn(owner, event.reads, ()):
+            self._regraph()
+        if unit is None or not self._is_current(flight):
+            return self._advance()
+        if event.stale and unit.restarts < RESTARTS_MAX:
+            return self._restart(unit)
+        problems = event.problems or (Problem("its inputs kept changing while it was built; save them and call cpods again"),)
+        self.failures[event.step] = Failure(event.step, problems, event.exit_code)
+        if unit.run is None:
+            return self._finish(unit, Status.FAILED)
+        unit.run.fail(event.step)
+        return self._continue(unit)
+
+    def _on_solved(self, unit: Unit, event: Solved) -> list[Instruction]:
+        if event.solution is not None:
+            changed = [self._learn(owner, result) for name, result in event.solution.last if (owner := self._owner(name, (unit, 0)))]
+            if any(changed):
+                self._regraph()
+                if self.units.by_name.get(unit.name) is not unit or unit.status is Status.WAITING:
+                    return self._advance()
+            for name, _ in event.solution.last:
+                self.hows[name] = _stronger(self.hows.get(name), "up_to_date" if event.untouched else "cached")
+            return self._conclude(unit, event.solution)
+        unit.run = KnotRun(
+            pass_order([self.plan.steps[name] for name in unit.members]),
+            self.plan.filter_for,
+            self._is_there,
+            seed=event.seed,
+            helpers=dict(event.helpers),
+            limit=self._limit(unit),
+            once=not self.plan.options.until_stable,
+        )
+        return self._continue(unit)
+
+    def _on_concluded(self, unit: Unit, event: Concluded) -> list[Instruction]:
+        if event.moved_on and unit.restarts < RESTARTS_MAX:
+            return self._restart(unit)
+        return self._finish(unit, self._after[unit.name])
+
+    # -- units -----------------------------------------------------------------------------------------------------
+
+    def _owner(self, step: str, flight: tuple[Unit, int] | None) -> str | None:
+        """The declared step whose knowledge a step's run adds to: itself, or the engine that planned this helper."""
+        if step in self.plan.steps:
+            return step
+        if flight is None:
+            return None
+        run = flight[0].run
+        planner = run.steps[step].planner if run is not None and step in run.steps else None
+        return planner or flight[0].name
+
+    def _learn(self, owner: str, result: Result) -> bool:
+        return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs))
+
+    def _answered(self, key: str) -> Unit | None:
+        """The unit that was waiting for this answer, unless it was restarted or regrouped meanwhile."""
+        flight = self._flight.pop(key, None)
+        if flight is not None:
+            self._busy -= 1
+        return flight[0] if flight is not None and self._is_current(flight) else None
+
+    def _is_current(self, flight: tuple[Unit, int] | None) -> bool:
+        return flight is not None and self.units.by_name.get(flight[0].name) is flight[0] and flight[0].generation == flight[1]
+
+    def _depart(self, key: str, unit: Unit, status: Status) -> None:
+        self._flight[key] = (unit, unit.generation)
+        self._busy += 1
+        unit.status = status
+
+    def _restart(self, unit: Unit) -> list[Instruction]:
+        unit.restarts += 1
+        unit.reset()
+        self._regraph()
+        return self._advance()
+
+    def _continue(self, unit: Unit) -> list[Instruction]:
+        """The next step of a knot, or its conclusion."""
+        assert unit.run is not None
+        if self._stop and unit.run.outcome is None:
+            return self._finish(unit, Status.WAITING)
+        step = unit.run.next()
+        if step is None:
+            return self._conclude(unit, None)
+        self._depart(step.name, unit, Status.RUNNING)
+        return [Settle(step, unit.name, dict(unit.run.overlay), unit.run.pass_number), *self._advance()]
+
+    def _conclude(self, unit: Unit, recalled: Solution | None) -> list[Instruction]:
+        options = self.plan.options
+        instruction, status = conclude(unit, recalled, self.plan.steps, options.seed, options.keep_unstable)
+        self._after[unit.name] = status
+        self.solutions[unit.name] = instruction.solution
+        for name, result in instruction.solution.last:
+            if status is Status.FAILED and name in instruction.solution.failed:
+                self.failures.setdefault(name, Failure(name, result.problems, result.exit_code))
+        self._depart("@" + unit.name, unit, Status.CONCLUDING)
+        return [instruction, *self._advance()]
+
+    def _finish(self, unit: Unit, status: Status) -> list[Instruction]:
+        unit.status = status
+        unit.finished = self._tick
+        if status is Status.FAILED:
+            failed = sum(1 for other in self.units.all() if other.status is Status.FAILED)
+            self._stop = 0 < self.plan.options.failures_max <= failed
+        if not status.is_open:
+            self.units.release(unit)
+        return self._advance()
+
+    def _advance(self) -> list[Instruction]:
+        """Starts ready units while there are free slots; Finish when nothing is left."""
+        instructions: list[Instruction] = []
+        postponed: list[Unit] = []
+        while not self._stop and self._busy < self.plan.options.slots:
+            unit = self.units.pop_ready()
+            if unit is None:
+                break
+            if self._has_late_answers(unit):
+                postponed.append(unit)
+            elif unit.mirrored or not self.lacking(unit):  # else some other step may still turn out to make what it lacks
+                unit.started = self._tick
+                instructions.append(self._begin(unit))
+        for unit in postponed:
+            self.units.offer_again(unit)
+        if not self._busy and not instructions and not self._finished:
+            self._finished = True
+            instructions.append(Finish())
+        return instructions
+
+    def _has_late_answers(self, unit: Unit) -> bool:
+        """Whether something that an earlier grouping of these steps started is still under way."""
+        return any(not set(other.members).isdisjoint(unit.members) for other, _ in self._flight.values())
+
+    def _begin(self, unit: Unit) -> Instruction:
+        members = [self.plan.steps[name] for name in unit.members]
+        if not unit.mirrored:
+            self._depart(unit.name, unit, Status.RUNNING)
+            return Settle(members[0])
+        self._depart("@" + unit.name, unit, Status.RECALLING)
+        return Recall(unit.name, tuple(pass_order(members)), self._limit(unit))
+
+    def _limit(self, unit: Unit) -> int:
+        return pass_limit([self.plan.steps[name] for name in unit.members], self.plan.options.passes_max)
+
+    def _regraph(self) -> None:
+        self.units.regroup(self.knowledge.regraph(self.plan.goals))
+
+    def _check_goals(self) -> None:
+        fresh = any(not traffic.known for traffic in self.knowledge.traffic.values())
+        for goal in self.plan.goals:
+            if not self.knowledge.graph.maker.get(goal) and not self.plan.present(goal) and not fresh:
+                raise UsageError(
+                    f"{goal}: no step makes this goal and it is no file of the project; `cpods graph show` tells what can be made"
+                )
+
+
+_STRENGTH = {"up_to_date": 0, "cached": 1, "ran": 2}
+
+
+def _stronger(old: str | None, new: str) -> str:
+    """Of two ways in which a step was settled, the one that did more."""
+    return new if old is None or _STRENGTH[new] > _STRENGTH[old] else old
