@@ -1,0 +1,142 @@
+"""What a build prints: plain lines when piped, a live line on a terminal, JSON lines on request.
+
+Knows no build; it is told what happens.
+"""
+
+import json
+import sys
+from typing import Any
+
+from cpods.majordomo.account import Listener, Reason
+from cpods.majordomo.verdict import format_problem
+from cpods.model import Problem, Solution
+from cpods.orders import Execution
+from cpods.session import Done
+
+
+class Console(Listener):
+    """Plain lines. Errors and progress go to stderr, the outcome to stdout."""
+
+    def started(self, step: str, tool: str, pass_number: int | None) -> None:
+        """A process is about to start."""
+
+    def executed(self, execution: Execution) -> None:
+        """One line a process."""
+        where = f"pass {execution.pass_number}: " if execution.pass_number is not None else ""
+        code = f", exit code {execution.exit_code}" if execution.exit_code else ""
+        self.progress(f"{where}{execution.step} ({execution.tool}, {execution.seconds:.2f} s{code})")
+
+    def settled(self, step: str, reason: Reason) -> None:
+        """Only what is worth a line: results taken from the store."""
+        if reason.insignificant:
+            self.progress(f"{step}: reused: insignificant change in {', '.join(change.path for change in reason.insignificant)}")
+        elif reason.how == "cached":
+            self.progress(f"{step}: from the store")
+
+    def provisional(self, step: str, pass_number: int | None, problems: tuple[Problem, ...]) -> None:
+        """An error that a later pass may cure."""
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            self.progress(f"pass {pass_number}: provisional: {format_problem(step, problems[0])}{more}")
+
+    def note(self, text: str) -> None:
+        """One sentence."""
+        self.progress(text)
+
+    def progress(self, text: str) -> None:
+        """A line about what is going on."""
+        print(text, file=sys.stderr, flush=True)
+
+    def failed(self, text: str) -> None:
+        """An error."""
+        print(f"cpods: {text}", file=sys.stderr, flush=True)
+
+    def ended(self, done: Done) -> None:
+        """The outcome."""
+        for text in done.ending.errors:
+            self.failed(text)
+        for text in done.ending.notes:
+            print(text)
+        if done.build is not None and done.ending.status in ("done", "unstable"):
+            for line in outcome_lines(done):
+                print(line)
+        sys.stdout.flush()
+
+
+class JsonConsole(Console):
+    """JSON lines on stdout."""
+
+    def _say(self, kind: str, **fields: Any) -> None:
+        print(json.dumps({"event": kind, **fields}, ensure_ascii=False), flush=True)
+
+    def planned(self, steps: int) -> None:
+        """The build has this many steps."""
+        self._say("planned", steps=steps)
+
+    def started(self, step: str, tool: str, pass_number: int | None) -> None:
+        """A process is about to start."""
+        self._say("started", step=step, tool=tool, **{"pass": pass_number})
+
+    def executed(self, execution: Execution) -> None:
+        """A process has ended."""
+        fields = {"seconds": execution.seconds, "exit_code": execution.exit_code, "pass": execution.pass_number}
+        self._say("executed", step=execution.step, tool=execution.tool, **fields)
+
+    def settled(self, step: str, reason: Reason) -> None:
+        """A step was settled."""
+        self._say("settled", step=step, how=reason.how, insignificant=[change.path for change in reason.insignificant])
+
+    def provisional(self, step: str, pass_number: int | None, problems: tuple[Problem, ...]) -> None:
+        """An error in a pass."""
+        self._say("provisional", step=step, problems=[format_problem(step, problem) for problem in problems], **{"pass": pass_number})
+
+    def note(self, text: str) -> None:
+        """One sentence."""
+        self._say("note", text=text)
+
+    def failed(self, text: str) -> None:
+        """An error."""
+        self._say("error", text=text)
+
+    def ended(self, done: Done) -> None:
+        """The report itself is the last line."""
+        print(json.dumps({"event": "ended", **done.report}, ensure_ascii=False), flush=True)
+
+
+def outcome_lines(done: Done) -> list[str]:
+    """One line a goal, one line in total."""
+    assert done.build is not None
+    solutions = {output.path: s for s in done.build.core.solutions.values() for _, output in s.outputs}
+    lines = []
+    for goal in done.report["goals"]:
+        if goal["digest"] is None:
+            continue
+        pages = f", {goal['pages']} page{'s' if goal['pages'] != 1 else ''}" if goal["pages"] is not None else ""
+        lines.append(f"{goal['path']}{pages}{_proof(solutions.get(goal['path']))}")
+    steps = done.report["steps"]
+    ran = sum(1 for entry in done.report["executions"] if entry["kind"] == "run")
+    if len(lines) > 20:
+        lines = [*lines[:20], f"… and {len(lines) - 20} more goals"]
+    if not ran and not steps["cached"]:
+        return [*lines, "everything is up to date, nothing was run"]
+    return [
+        *lines,
+        f"{ran} run{'s' if ran != 1 else ''}, {steps['cached']} from the store, {steps['up_to_date']} up to date, {done.report['seconds']:.1f} s",
+    ]
+
+
+def _proof(solution: Solution | None) -> str:
+    if solution is None or not solution.knot or solution.verdict != "FIXED":
+        return ""
+    return f": fixed point, proven in {solution.passes} pass{'es' if solution.passes != 1 else ''}"
+
+
+def listener_for(json_lines: bool) -> Console:
+    """The console that fits where the output goes."""
+    if json_lines:
+        return JsonConsole()
+    if sys.stderr.isatty():
+        from cpods.cli.live import LiveConsole
+
+        return LiveConsole()
+    return Console()

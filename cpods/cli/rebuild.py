@@ -1,0 +1,97 @@
+"""``cpods rebuild``: flags to a call, what happens to lines, the ending to an exit code.
+
+Knows no build; see session.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cpods.cli.console import Console
+    from cpods.session import Done
+
+
+class Flags(NamedTuple):
+    """The options of the command as given."""
+
+    goals: tuple[str, ...] = ()
+    until_stable: bool = False
+    once: bool = False
+    seed: str = ""
+    max_passes: int | None = None
+    jobs: int = 0
+    folder: str = "."
+    keep_going: int = 1
+    fail_fast: bool = False
+    dry_run: bool = False
+    force: bool = False
+    no_wait: bool = False
+    keep_unstable: bool = False
+    report: str = ""
+    json_lines: bool = False
+
+
+def run(flags: Flags) -> int:
+    """Builds, prints, writes the report; the exit code."""
+    from cpods.cli.console import listener_for
+    from cpods.session import write_report
+
+    listener = listener_for(flags.json_lines)
+    wrong = _wrong(flags)
+    if wrong:
+        from cpods.majordomo.report import bare_report
+
+        listener.failed(wrong)
+        if flags.report:
+            write_report(flags.report, bare_report("invalid", 2, 0.0, [wrong], [], flags.seed))
+        return 2
+    done = asyncio.run(_rebuild(flags, listener))
+    listener.ended(done)
+    if flags.report:
+        try:
+            write_report(flags.report, done.report)
+        except OSError as error:
+            listener.failed(f"{flags.report}: the report cannot be written ({error.strerror})")
+            return done.ending.exit_code or 1
+    return done.ending.exit_code
+
+
+def _wrong(flags: Flags) -> str:
+    """What is wrong with the flags, '' if nothing."""
+    if flags.until_stable and flags.once:
+        return "--until-stable and --once exclude each other; give one"
+    if flags.seed not in ("", "warm", "clean") and not os.path.isdir(flags.seed):
+        return f"--seed {flags.seed}: expected warm, clean or a folder with the files to start from"
+    if not os.path.isdir(flags.folder):
+        return f"-C {flags.folder}: there is no such folder"
+    return ""
+
+
+async def _rebuild(flags: Flags, listener: "Console") -> "Done":
+    from cpods.majordomo.context import Request
+    from cpods.scheduler.core import Options
+    from cpods.session import Call, rebuild
+
+    options = Options(
+        seed=flags.seed or "warm",
+        passes_max=flags.max_passes,
+        failures_max=flags.keep_going,
+        fail_fast=flags.fail_fast,
+        keep_unstable=flags.keep_unstable,
+        slots=flags.jobs or len(os.sched_getaffinity(0)),
+    )
+    seed = os.path.abspath(flags.seed) if flags.seed not in ("", "warm", "clean") else flags.seed
+    call = Call(
+        root=flags.folder,
+        goals=flags.goals,
+        request=Request(options, seed=seed, force=flags.force),
+        until_stable=True if flags.until_stable else False if flags.once else None,
+        wait=not flags.no_wait,
+    )
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await rebuild(call, os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))

@@ -1,0 +1,102 @@
+"""What a step sees of a file: its edge digest, through the filter of its chef or of the step that makes the file.
+
+Knows no schedule: the caller says what stands over the project's files.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from cpods import digest
+from cpods.chefs.shell import ShellChef
+from cpods.digest import ABSENT
+from cpods.globs import expand
+from cpods.ids import GLOB_FACT, FilePath
+from cpods.model import Artefact, Step, Version
+from cpods.ports import Chef, Objects, Workspace
+
+_SHELL = ShellChef()
+NOTHING: Mapping[FilePath, Version | None] = {}
+
+
+class Eyes:
+    """Edge digests over one workspace. ``producers``: steps by the outputs whose insignificant lines they declare."""
+
+    def __init__(self, folder: Workspace, objects: Objects, chefs: Mapping[str, Chef], producers: Mapping[FilePath, Step]) -> None:
+        self._folder = folder
+        self._objects = objects
+        self._chefs = chefs
+        self._producers = producers
+        self._memo: dict[tuple[str, str], str] = {}
+        self._listing: tuple[FilePath, ...] | None = None
+
+    def begin(self) -> None:
+        """Forgets the listing: the folder is looked at anew."""
+        self._listing = None
+
+    def filter_for(self, step: Step, path: FilePath) -> str:
+        """Name of the filter through which ``step`` sees ``path``; '' for every byte."""
+        name = self._chefs[step.chef].filter_for(step, path)
+        if not name and path in self._producers and self._producers[path].name != step.name:
+            name = _SHELL.insignificant_filter(self._producers[path], path)
+        return name
+
+    def edge(
+        self,
+        step: Step,
+        path: FilePath,
+        overlay: Mapping[FilePath, Version | None] = NOTHING,
+        hidden: AbstractSet[FilePath] = frozenset(),
+    ) -> str:
+        """The edge digest of what stands at ``path`` for ``step``, ABSENT if nothing does."""
+        if path.startswith(GLOB_FACT):
+            return self._glob(path[len(GLOB_FACT) :], hidden)
+        if path in overlay:
+            version = overlay[path]
+            return ABSENT if version is None else self.seen(step, path, version)
+        raw = ABSENT if path in hidden else self._folder.digest(path)
+        name = "" if raw == ABSENT else self.filter_for(step, path)
+        return raw if not name else self._filtered(step, name, path, raw, None)
+
+    def raw(self, path: FilePath, overlay: Mapping[FilePath, Version | None] = NOTHING, hidden: AbstractSet[FilePath] = frozenset()) -> str:
+        """The digest of all bytes at ``path``, ABSENT if there are none."""
+        if path in overlay:
+            version = overlay[path]
+            return ABSENT if version is None else version.digest
+        return ABSENT if path in hidden else self._folder.digest(path)
+
+    def seen(self, step: Step, path: FilePath, version: Version) -> str:
+        """The edge digest of a written file for ``step``; from its object if its views lack the filter."""
+        name = self.filter_for(step, path)
+        if not name or any(view[0] == name for view in version.views):
+            return version.seen(name)
+        return self._filtered(step, name, path, version.digest, version)
+
+    def version(self, path: FilePath, artefact: Artefact, readers: Iterable[Step]) -> Version:
+        """A written file with the views of all filtered readers."""
+        names = {name: reader for reader in readers if (name := self.filter_for(reader, path))}
+        views = tuple((name, self._filtered(names[name], name, path, artefact.digest, artefact)) for name in sorted(names))
+        return Version(artefact.digest, artefact.size, views)
+
+    def _filtered(self, step: Step, name: str, path: FilePath, raw: str, stored: Artefact | Version | None) -> str:
+        known = self._memo.get((name, raw))
+        if known is None:
+            data = self._folder.read(path) if stored is None else self._read(raw)
+            if data is None:
+                return raw
+            known = self._memo[name, raw] = digest.of_bytes(self._apply(step, name, path, data), digest.algorithm_of(raw))
+        return known
+
+    def _read(self, raw: str) -> bytes | None:
+        try:
+            return self._objects.read(raw)
+        except KeyError:
+            return None
+
+    def _apply(self, step: Step, name: str, path: FilePath, data: bytes) -> bytes:
+        chef = "shell" if name.startswith("drop-lines/") else step.chef
+        return self._chefs[chef].filter(name, path, data)
+
+    def _glob(self, pattern: str, hidden: AbstractSet[FilePath]) -> str:
+        if self._listing is None:
+            self._listing = tuple(self._folder.listing())
+        return digest.of_parts(path for path in expand(pattern, self._listing) if path not in hidden)

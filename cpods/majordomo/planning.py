@@ -1,0 +1,139 @@
+"""From a project to steps: asks the chefs, resolves goals, tells sources from products.
+
+Knows no scheduling and runs nothing.
+"""
+
+import os
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from cpods.chefs.leftovers import leftovers
+from cpods.declaration import Project
+from cpods.errors import UsageError
+from cpods.globs import is_pattern
+from cpods.ids import FilePath, normalise
+from cpods.model import Remembered, Result, Step
+from cpods.ports import Chef, Memory, Workspace
+
+
+#: Under this name and the project file's, the steps that it declared at the last build are remembered, one a line.
+PLANNED_FACT = "planned:"
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What is to be built, before anything is known of its state.
+
+    ``leftovers``: files that some earlier tool left where a step will write, neither source nor product, by owner.
+    ``orphans``: recorded products of steps that this project file no longer declares; they count as sources now.
+    """
+
+    steps: Mapping[str, Step]
+    goals: tuple[FilePath, ...]
+    remembered: Mapping[str, Remembered]
+    leftovers: Mapping[FilePath, str]
+    orphans: tuple[FilePath, ...]
+    where: Mapping[str, str]
+
+
+def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memory, chefs: Mapping[str, Chef]) -> Planned:
+    """All steps of the project in order, and the wanted goals as paths. Raises UsageError."""
+    remembered = {name: recollect(result, memory) for name, result in memory.results.items()}
+    patterned = any(is_pattern(p) for d in project.declarations for p in (*getattr(d, "inputs", ()), *getattr(d, "sources", ())))
+    listing = list(folder.listing()) if patterned or any(d.chef == "latex" for d in project.declarations) else []
+    known = [*listing, *(output for d in project.declarations for output in map(normalise, getattr(d, "outputs", ())))]
+    steps: dict[str, Step] = {}
+    where: dict[str, str] = {}
+    for index, declaration in enumerate(project.declarations):
+        for step in chefs[declaration.chef].plan(declaration, index, sorted(set(known)), remembered):
+            place = project.where[index] if index < len(project.where) else project.file
+            if step.name in steps:
+                raise UsageError(f"{place}: step {step.name} is declared twice; give one of them another name")
+            steps[step.name] = step
+            where[step.name] = place
+    steps = dict(sorted(steps.items(), key=lambda item: item[1].position))
+    _check_outputs(steps, where)
+    _check_places(steps, folder.root)
+    before = set(memory.facts.get(PLANNED_FACT + project.file, "").split("\n"))
+    gone = before - steps.keys()
+    return Planned(
+        steps=steps,
+        goals=resolve_goals(goals, steps, where),
+        remembered={name: known_now for name, known_now in remembered.items() if name in steps},
+        leftovers=leftovers([step for step in steps.values() if step.open_reads], listing, memory.written),
+        orphans=tuple(sorted(path for path, written in memory.written.items() if written.step in gone)),
+        where=where,
+    )
+
+
+def recollect(result: Result, memory: Memory) -> Remembered:
+    """What the last result of a step (with its helpers' last results) tells of its traffic."""
+    results = [result, *(memory.results[helper.name] for helper in result.helpers if helper.name in memory.results)]
+    reads = frozenset(read.path for each in results for read in each.reads)
+    writes = frozenset(path for path, written in memory.written.items() if written.step == result.step)
+    return Remembered(reads, writes | frozenset(output.path for each in results for output in each.outputs), result.helpers)
+
+
+def resolve_goals(goals: Sequence[str], steps: Mapping[str, Step], where: Mapping[str, str]) -> tuple[FilePath, ...]:
+    """Goals as paths: a step's name stands for its outputs; no goal at all for everything that any step makes."""
+    if not goals:
+        return tuple(path for step in steps.values() for path in step.outputs)
+    wanted: list[FilePath] = []
+    for goal in goals:
+        if goal in steps:
+            wanted += steps[goal].outputs
+        else:
+            wanted.append(normalise(goal))
+    return tuple(dict.fromkeys(wanted))
+
+
+def _check_outputs(steps: Mapping[str, Step], where: Mapping[str, str]) -> None:
+    claimed: dict[FilePath, str] = {}
+    for name, step in steps.items():
+        for path in step.outputs:
+            if path in claimed:
+                raise UsageError(
+                    f"{path}: both {claimed[path]} ({where[claimed[path]]}) and {name} ({where[name]}) make it; a file has one maker"
+                )
+            claimed[path] = name
+
+
+def _check_places(steps: Mapping[str, Step], root: str) -> None:
+    """Nothing that a step names may lead out of the project by a link, and its working folder must be there."""
+    real_root = os.path.realpath(root)
+    for step in steps.values():
+        for path in step.outputs:
+            folder = os.path.realpath(os.path.join(root, posixpath.dirname(path)))
+            if folder != real_root and not folder.startswith(real_root + os.sep):
+                raise UsageError(f"{path}: step {step.name} would write it outside of the project, as a link leads to {folder}")
+            if os.path.isdir(os.path.join(root, path)):
+                raise UsageError(f"{path}: step {step.name} makes a file of that name, but a folder is there; move it away")
+        for path in step.inputs:
+            if os.path.isdir(os.path.join(root, path)):
+                raise UsageError(
+                    f"{path}: step {step.name} reads it as a file, but it is a folder; name its files or a pattern like {path}/*"
+                )
+        if not os.path.isdir(os.path.join(root, step.cwd)):
+            raise UsageError(f"step {step.name}: its folder {step.cwd} is not there; make it or change cwd")
+
+
+def check_clashes(
+    planned: Planned, memory: Memory, folder: Workspace, is_known_output: Callable[[Step, FilePath, str], bool]
+) -> list[FilePath]:
+    """Products that were changed by hand since they were made. Raises UsageError for a source that a step would overwrite."""
+    edited = []
+    for step in planned.steps.values():
+        for path in step.outputs:
+            found = folder.digest(path)
+            written = memory.written.get(path)
+            if found == "absent" or (written is not None and written.digest == found):
+                continue
+            if written is not None:
+                edited.append(path)
+            elif not step.open_reads and path not in step.optional and not is_known_output(step, path, found):
+                raise UsageError(
+                    f"{path}: step {step.name} makes this file, but one that cpods did not make is there already; "
+                    "move it away, or name it in both optional and outputs if the step is to start from it"
+                )
+    return edited

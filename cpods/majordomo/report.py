@@ -1,0 +1,135 @@
+"""The report of a build: one JSON object, described by docs/report.schema.json.
+
+Knows what happened, not how it is shown.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cpods.digest import ABSENT
+from cpods.majordomo.context import Build
+from cpods.majordomo.verdict import Ending
+from cpods.model import Solution
+from cpods.orders import Execution
+
+VERSION = 1
+
+
+def full_report(build: Build, end: Ending, seconds: float) -> dict[str, Any]:
+    """The report of a build that came to an end of its own."""
+    hows = build.core.hows
+    return {
+        "version": VERSION,
+        "status": end.status,
+        "exit_code": end.exit_code,
+        "seconds": round(seconds, 3),
+        "seed": _seed(build),
+        "goals": [_goal(build, path) for path in build.planned.goals],
+        "steps": {
+            "total": len(hows),
+            "ran": sum(1 for how in hows.values() if how == "ran"),
+            "cached": sum(1 for how in hows.values() if how == "cached"),
+            "up_to_date": sum(1 for how in hows.values() if how == "up_to_date"),
+        },
+        "executions": executions(build.account.executions),
+        "knots": [
+            knot(build, solution)
+            for name, solution in build.core.solutions.items()
+            if name in build.core.units.by_name and (solution.knot or solution.verdict not in ("FIXED", None))
+        ],
+        "errors": list(end.errors),
+        "notes": [*build.account.notes, *end.notes],
+        "bytes_moved": 0,
+    }
+
+
+def bare_report(status: str, exit_code: int, seconds: float, errors: list[str], ran: list[Execution], seed: str) -> dict[str, Any]:
+    """The report of a build that could not begin, or was ended early."""
+    return {
+        "version": VERSION,
+        "status": status,
+        "exit_code": exit_code,
+        "seconds": round(seconds, 3),
+        "seed": seed or "warm",
+        "goals": [],
+        "steps": {"total": 0, "ran": 0, "cached": 0, "up_to_date": 0},
+        "executions": executions(ran),
+        "knots": [],
+        "errors": errors,
+        "notes": [],
+        "bytes_moved": 0,
+    }
+
+
+def executions(ran: list[Execution]) -> list[dict[str, Any]]:
+    """Every process that cpods itself started, in order."""
+    return [
+        {
+            "step": entry.step,
+            "chef": entry.chef,
+            "tool": entry.tool,
+            "argv": list(entry.argv),
+            "kind": entry.kind,
+            "pass": entry.pass_number,
+            "pod": entry.pod,
+            "seconds": entry.seconds,
+            "exit_code": entry.exit_code,
+        }
+        for entry in ran
+    ]
+
+
+def knot(build: Build, solution: Solution) -> dict[str, Any]:
+    """One knot's entry."""
+    return {
+        "steps": list(solution.order or solution.members),
+        "order": list(solution.order or solution.members),
+        "verdict": solution.verdict,
+        "passes": solution.passes,
+        "tail": solution.tail,
+        "period": solution.period,
+        "distinct_states": solution.distinct_states,
+        "seed": solution.seed,
+        "feedback": _feedback(build, solution),
+        "moving": [msgspec.structs.asdict(moving) | {"values": list(moving.values)} for moving in solution.moving],
+    }
+
+
+def _feedback(build: Build, solution: Solution) -> list[dict[str, Any]]:
+    versions = {output.path: output.version for _, output in solution.outputs}
+    found = []
+    for path in solution.feedback:
+        if path in versions:
+            digest = versions[path].digest
+            try:
+                sha = hashlib.sha256(build.parts.objects.read(digest)).hexdigest()
+            except KeyError:
+                sha = None
+            found.append({"path": path, "digest": digest, "sha256": sha})
+    return found
+
+
+def _goal(build: Build, path: str) -> dict[str, Any]:
+    digest = build.parts.folder.digest(path)
+    absolute = os.path.join(build.parts.folder.root, path)
+    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": _pages(build, path)}
+    if digest != ABSENT:
+        with open(absolute, "rb") as file:
+            entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        entry["digest"], entry["size"] = digest, os.path.getsize(absolute)
+    return entry
+
+
+def _pages(build: Build, path: str) -> int | None:
+    results: Mapping[str, Any] = build.parts.memory.results
+    maker = next((name for name, step in build.planned.steps.items() if path in step.outputs), None)
+    return results[maker].pages if maker in results else None
+
+
+def _seed(build: Build) -> str:
+    seeds = set(build.seeds.values())
+    return build.request.seed or (seeds.pop() if len(seeds) == 1 else "warm")

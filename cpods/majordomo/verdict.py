@@ -1,0 +1,154 @@
+"""How a build ended as a whole: status, exit code, and the sentences that say why.
+
+Knows no terminal: sentences are plain text.
+"""
+
+import msgspec
+
+from cpods.graph.order import pass_order
+from cpods.majordomo.context import Build
+from cpods.model import Problem, Solution
+from cpods.scheduler.states import Status, Unit
+
+#: Of several bad knots the first of these counts: DESIGN.md section 9.
+_RANK = ("failed", "diverges", "period", "invalid")
+_CODES = {"done": 0, "unstable": 0, "failed": 1, "invalid": 2, "period": 3, "diverges": 4}
+_OF_VERDICT = {"FAILED": "failed", "DIVERGES": "diverges", "PERIOD": "period", "NOSTART": "invalid"}
+_MOVING_SHOWN = 5
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The build's status as in the report, its exit code, and what to tell: errors first, then notes."""
+
+    status: str
+    exit_code: int
+    errors: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def ending(build: Build) -> Ending:
+    """Looks at every unit once the core has finished."""
+    statuses: list[str] = []
+    errors: list[str] = []
+    notes: list[str] = []
+    for unit in build.core.units.all():
+        status, lines = _of_unit(build, unit)
+        if status in ("done", "unstable"):
+            notes += lines
+        else:
+            errors += lines
+        statuses.append(status)
+    worst = next((status for status in _RANK if status in statuses), None)
+    status = worst or ("unstable" if "unstable" in statuses else "done")
+    return Ending(status, _CODES[status], tuple(errors), tuple(notes))
+
+
+def _of_unit(build: Build, unit: Unit) -> tuple[str, list[str]]:
+    solution = build.core.solutions.get(unit.name)
+    if unit.status is Status.DONE:
+        return "done", []
+    if unit.status is Status.UNSTABLE and solution is not None:
+        return "unstable", [_unstable(unit, solution)]
+    if unit.status is Status.FAILED:
+        verdict = solution.verdict if solution is not None and solution.verdict else "FAILED"
+        return _OF_VERDICT[verdict], _failure(build, unit, solution)
+    if unit.status is Status.BLOCKED:
+        return "done", [f"{name} was not run: it needs {_first_blocker(build, unit)}" for name in unit.members]
+    if unit.status is Status.STUCK or build.core.lacking(unit):
+        return "invalid", _stuck(build, unit)
+    return "done", [
+        f"{name} was not run: the build stopped after a failure; -k 0 goes on with what does not depend on it" for name in unit.members
+    ]
+
+
+def _first_blocker(build: Build, unit: Unit) -> str:
+    blockers = build.core.units.blockers(unit)
+    if not blockers:
+        return "a step that did not run"
+    words = {Status.UNSTABLE: "is not at rest yet", Status.FAILED: "failed"}
+    return f"{blockers[0].name}, which {words.get(blockers[0].status, 'did not run')}"
+
+
+def _unstable(unit: Unit, solution: Solution) -> str:
+    if solution.verdict == "PERIOD":
+        return f"{_goal(unit, solution)}: oscillates with period {solution.period}; the state with the smallest digest was chosen (policy = choose)"
+    labels = sum(1 for moving in solution.moving if moving.label)
+    what = f"{labels} labels still move" if labels else f"{len({m.artefact for m in solution.moving}) or 1} files still move"
+    return f"{_goal(unit, solution)}: pass {solution.passes}, {what}; `cpods rebuild --until-stable` finishes"
+
+
+def _goal(unit: Unit, solution: Solution) -> str:
+    products = [output.path for writer, output in solution.outputs if writer in unit.members and output.path.endswith(".pdf")]
+    return products[0] if products else unit.name
+
+
+def _failure(build: Build, unit: Unit, solution: Solution | None) -> list[str]:
+    lines: list[str] = []
+    if solution is not None and solution.verdict == "PERIOD":
+        lines.append(
+            f"{_names(unit)} oscillates: after {solution.tail} passes the same {solution.period} states come again and again, "
+            "so no number of passes helps"
+        )
+        lines += _moving(solution)
+    elif solution is not None and solution.verdict == "DIVERGES":
+        lines.append(f"{_names(unit)} does not settle: after {solution.passes} passes its state is still new; --max-passes N allows more")
+        lines += _moving(solution)
+    else:
+        for name, failure in build.core.failures.items():
+            if name in unit.members or (solution is not None and name in solution.failed) or _helper_of(build, name) in unit.members:
+                lines += [format_problem(name, problem) for problem in _errors(failure.problems)] or [
+                    f"{name}: exit code {failure.exit_code}"
+                ]
+    folder = build.last_folders.get(unit.name)
+    if folder is not None and solution is not None and solution.outputs:
+        lines.append(f"nothing of it was published; what the last pass made lies in {folder} (--keep-unstable publishes it)")
+    return lines
+
+
+def _helper_of(build: Build, name: str) -> str:
+    for result in build.parts.memory.results.values():
+        if any(helper.name == name for helper in result.helpers):
+            return result.step
+    return name
+
+
+def _errors(problems: tuple[Problem, ...]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == "error"] or list(problems[:1])
+
+
+def format_problem(step: str, problem: Problem) -> str:
+    """``file:line: message``, and the source line below it."""
+    where = problem.file or step
+    text = f"{where}:{problem.line}: {problem.message}" if problem.line and problem.file else f"{where}: {problem.message}"
+    return f"{text}\n    {problem.source.strip()}" if problem.source and problem.source.strip() else text
+
+
+def _names(unit: Unit) -> str:
+    return unit.name if len(unit.members) == 1 else f"the knot of {', '.join(unit.members)}"
+
+
+def _moving(solution: Solution) -> list[str]:
+    lines = []
+    for moving in solution.moving[:_MOVING_SHOWN]:
+        what = f"label {moving.label}" if moving.label else "a line"
+        source = f" ({moving.source})" if moving.source else ""
+        lines.append(f"  {moving.artefact}: {what}{source}: " + " | ".join(moving.values))
+    if len(solution.moving) > _MOVING_SHOWN:
+        lines.append(f"  … and {len(solution.moving) - _MOVING_SHOWN} more, see --report")
+    return lines
+
+
+def _stuck(build: Build, unit: Unit) -> list[str]:
+    """Why the steps of a unit cannot start: a circle, or an input that nothing makes."""
+    lacking = build.core.lacking(unit)
+    lines = []
+    for step, path, makers in lacking:
+        if not makers:
+            lines.append(
+                f"{step} needs {path}, which is not there and which no step makes; add the file, or a step with it among its outputs"
+            )
+    circle = [f"{step} needs {path} from {' or '.join(makers)}" for step, path, makers in lacking if makers]
+    if circle and not lines:
+        lines.append("a circle that cannot start: " + "; ".join(circle) + "; list one of these inputs as optional, or provide it once")
+    steps = pass_order([build.planned.steps[name] for name in unit.members])
+    return lines or [f"{steps[0].name} could not start"]

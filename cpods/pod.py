@@ -1,0 +1,255 @@
+"""The worker of one machine: runs a step in its workspace, observes it, and stores what it made.
+
+Knows no graph and no build: an order comes in, what was cooked goes out.
+"""
+
+import gzip
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from cpods.digest import ABSENT
+from cpods.eyes import Eyes
+from cpods.ids import GLOB_FACT, STATE_FOLDER, FilePath, is_outside
+from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
+from cpods.orders import Cooked, Execution, Order
+from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Workspace
+
+#: Stands in stored SyncTeX files for the folder that the project lies in.
+ROOT_TOKEN = b"@cpods-root@"
+#: A file whose ctime is this near to the start of a run may have been written during it.
+_RACY_NS = 20_000_000
+
+
+class MirrorLike(Workspace, Protocol):
+    """What a pod needs of a knot's mirror."""
+
+    def prepare(self, overlay: Mapping[FilePath, Version | None], hidden: frozenset[FilePath]) -> None:
+        """Makes the mirror equal to the project with the overlay on top."""
+
+    def view(self) -> View:
+        """The view around the run that follows."""
+
+
+class Diary(Protocol):
+    """Where a pod notes plain steps under way, so that a crash leaves nothing half-written."""
+
+    def begin(self, step: str, outputs: Mapping[FilePath, str]) -> None:
+        """A step is about to run; ``outputs``: what stands there now, by digest."""
+
+    def started(self, step: str, pid: int, start_ticks: int) -> None:
+        """The step's process is there."""
+
+    def end(self, step: str) -> None:
+        """What stood at the outputs before stands there again."""
+
+
+class Pod:
+    """One machine's worker. ``mirror(knot)`` gives a knot's mirror; ``plain_view(paths)`` the view around a plain step."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Workspace,
+        objects: Objects,
+        chefs: Mapping[str, Chef],
+        executor: Executor,
+        clock: Clock,
+        eyes: Eyes,
+        mirror: Callable[[str], MirrorLike],
+        plain_view: Callable[[Iterable[FilePath]], View],
+        diary: Diary,
+        state: str,
+    ) -> None:
+        self.name = name
+        self._folder = folder
+        self._objects = objects
+        self._chefs = chefs
+        self._executor = executor
+        self._clock = clock
+        self._eyes = eyes
+        self._mirror = mirror
+        self._plain_view = plain_view
+        self._diary = diary
+        self._state = state
+
+    async def cook(self, order: Order) -> Cooked:
+        """Carries out an order. Raises OSError (disk full, unwritable folder), KeyError (an object of the overlay is gone)."""
+        return await (self._in_mirror(order) if order.knot else self._in_folder(order))
+
+    # -- knots and engines: in a mirror ----------------------------------------------------------------------------
+
+    async def _in_mirror(self, order: Order) -> Cooked:
+        mirror = self._mirror(order.knot)
+        mirror.prepare(order.overlay, order.hidden)
+        view = mirror.view()
+        exit = await self._execute(order, mirror.root, None)
+        observed = self._chefs[order.step.chef].observe(order.step, view, exit)
+        seen = {*observed.reads, *observed.absent}
+        untouched = [path for path in observed.reads if path not in order.overlay and not is_outside(path) and path not in observed.writes]
+        moved = [path for path in untouched if mirror.digest(path) != self._folder.digest(path)]
+        if moved:
+            for path in moved:
+                self._refresh(path)
+            return Cooked(self._execution(order, exit), None, stale=True, reads=tuple(sorted(seen)))
+        reads = self._reads(order, observed)
+        if not self._is_usable(exit, observed):
+            return self._failed(order, exit, observed)
+        return self._store(order, exit, observed, reads, mirror)
+
+    def _refresh(self, path: FilePath) -> str:
+        refresh: Callable[[FilePath], str] = getattr(self._folder, "refresh", self._folder.digest)
+        return refresh(path)
+
+    # -- plain steps: in the project folder ------------------------------------------------------------------------
+
+    async def _in_folder(self, order: Order) -> Cooked:
+        step = order.step
+        started_ns = self._clock.now_ns()
+        before = {path: self._refresh(path) for path in (*step.inputs, *step.optional)}
+        previous = self._clear_outputs(step)
+        view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
+        try:
+            exit = await self._execute(order, self._folder.root, lambda pid, ticks: self._diary.started(step.name, pid, ticks))
+        except BaseException:
+            self._restore(step, previous)
+            raise
+        observed = self._chefs[step.chef].observe(step, view, exit)
+        if any(self._refresh(path) != was for path, was in before.items()) or self._written_during(observed, before, started_ns):
+            self._restore(step, previous)
+            return Cooked(self._execution(order, exit), None, stale=True, reads=(*observed.reads, *observed.absent))
+        if exit.code != 0 or any(p.severity == "error" for p in observed.problems):
+            failed = self._failed(order, exit, observed)
+            self._restore(step, previous)
+            return failed
+        return self._store(order, exit, observed, self._reads(order, observed), self._folder)
+
+    def _clear_outputs(self, step: Step) -> dict[FilePath, str]:
+        """Removes old outputs, so that a step cannot depend on them; they stay in the store. Returns their digests."""
+        previous = {path: self._refresh(path) for path in step.outputs}
+        unknown = [path for path, digest in previous.items() if digest != ABSENT and not self._objects.has(digest)]
+        for path in unknown:
+            self._objects.put_file(os.path.join(self._folder.root, path))
+        if unknown:
+            self._objects.commit()
+        self._diary.begin(step.name, previous)
+        for path, digest in previous.items():
+            if digest != ABSENT:
+                self._folder.remove(path)
+            os.makedirs(os.path.dirname(os.path.join(self._folder.root, path)), exist_ok=True)
+        return previous
+
+    def _restore(self, step: Step, previous: Mapping[FilePath, str]) -> None:
+        """After a run that does not count: outputs as they were before."""
+        for path, digest in previous.items():
+            if digest == ABSENT:
+                self._folder.remove(path)
+            else:
+                self._folder.install(path, digest)
+        self._diary.end(step.name)
+
+    def _written_during(self, observed: Observation, before: Mapping[FilePath, str], started_ns: int) -> bool:
+        """Whether a read that only the run revealed was changed too late to know what the run saw."""
+        for path in observed.reads:
+            if path not in before:
+                try:
+                    if os.stat(os.path.join(self._folder.root, path)).st_ctime_ns > started_ns - _RACY_NS:
+                        return True
+                except OSError:
+                    return True
+        return False
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    async def _execute(self, order: Order, root: str, started: Callable[[int, int], None] | None) -> Exit:
+        command = Command(
+            argv=order.step.argv,
+            cwd=os.path.normpath(os.path.join(root, order.step.cwd)),
+            env=order.env,
+            timeout=order.step.timeout,
+            log=os.path.join(self._state, "log", order.log),
+        )
+        return await self._executor.run(command, started)
+
+    def _reads(self, order: Order, observed: Observation) -> tuple[Read, ...]:
+        """Edge digests of what was read, from before the run; facts (listings of patterns) with them."""
+        step = order.step
+        found = {path: self._eyes.edge(step, path, order.overlay, order.hidden) for path in observed.reads}
+        for path in observed.absent:
+            found.setdefault(path, ABSENT)
+        for pattern in step.globs:
+            fact = GLOB_FACT + pattern
+            found[fact] = self._eyes.edge(step, fact, order.overlay, order.hidden)
+        return tuple(Read(path, digest) for path, digest in sorted(found.items()))
+
+    @staticmethod
+    def _is_usable(exit: Exit, observed: Observation) -> bool:
+        clean = exit.code == 0 and not any(problem.severity == "error" for problem in observed.problems)
+        return clean or observed.usable_outputs
+
+    def _execution(self, order: Order, exit: Exit) -> Execution:
+        step = order.step
+        return Execution(step.name, step.chef, step.tool, step.argv, "run", order.pass_number, self.name, round(exit.seconds, 4), exit.code)
+
+    def _failed(self, order: Order, exit: Exit, observed: Observation) -> Cooked:
+        """No usable outputs; a pure tool's failure is a result all the same."""
+        problems = observed.problems or (Problem(exit.error or f"{order.step.tool} ended with exit code {exit.code}"),)
+        code = exit.code or 1
+        result = None
+        if order.step.pure and code > 0 and not exit.timed_out and not exit.error:
+            reads = self._reads(order, observed)
+            result = Result(
+                order.static_key, order.step.name, reads, (), code, problems, usable=False, date=order.date, seconds=exit.seconds
+            )
+        return Cooked(self._execution(order, exit), result, False, problems, code, (*observed.reads, *observed.absent))
+
+    def _store(self, order: Order, exit: Exit, observed: Observation, reads: tuple[Read, ...], place: Workspace) -> Cooked:
+        outputs = []
+        for path in observed.writes:
+            artefact = self._take(path, place)
+            outputs.append(Output(path, Version(artefact.digest, artefact.size)))
+        failing = exit.code or (1 if any(p.severity == "error" for p in observed.problems) and order.step.chef != "latex" else 0)
+        result = Result(
+            static_key=order.static_key,
+            step=order.step.name,
+            reads=reads,
+            outputs=tuple(outputs),
+            exit_code=failing,
+            problems=observed.problems,
+            helpers=tuple(msgspec.structs.replace(helper, planner=order.step.name) for helper in observed.helpers),
+            date=order.date,
+            seconds=round(exit.seconds, 4),
+            pages=observed.pages,
+        )
+        artefacts = {output.version.digest: output.version.size for output in outputs}
+        reads_seen = (*observed.reads, *observed.absent)
+        return Cooked(self._execution(order, exit), result, False, observed.problems, exit.code, reads_seen, artefacts)
+
+    def _take(self, path: FilePath, place: Workspace) -> Artefact:
+        """Stores an output; SyncTeX files without the name of the folder that they were made in."""
+        if not path.endswith(".synctex.gz"):
+            return self._objects.put_file(os.path.join(place.root, path))
+        return self._objects.put_bytes(portable_synctex(place.read(path) or b"", place.root))
+
+
+def portable_synctex(data: bytes, root: str) -> bytes:
+    """A SyncTeX file in which the folder ``root`` is replaced by a token, so that it fits wherever the project lies."""
+    try:
+        plain = gzip.decompress(data)
+    except (OSError, EOFError):
+        return data
+    return gzip.compress(plain.replace(root.encode(), ROOT_TOKEN), mtime=0)
+
+
+def local_synctex(data: bytes, root: str) -> bytes:
+    """The inverse of :func:`portable_synctex` for a project in the folder ``root``."""
+    try:
+        plain = gzip.decompress(data)
+    except (OSError, EOFError):
+        return data
+    return gzip.compress(plain.replace(ROOT_TOKEN, root.encode()), mtime=0)
+
+
+__all__ = ["ROOT_TOKEN", "STATE_FOLDER", "Pod", "local_synctex", "portable_synctex"]

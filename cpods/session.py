@@ -1,0 +1,158 @@
+"""One call of cpods on a project, from the project file to the ending: what the commands of the CLI share.
+
+Knows no terminal; the listener hears what happens.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cpods.chefs.registry import chefs
+from cpods.declaration import Project
+from cpods.errors import CpodsError
+from cpods.loader import load
+from cpods.majordomo.account import Account, Listener, Reason
+from cpods.majordomo.context import Build, Parts, Request
+from cpods.majordomo.drive import MajorDomo
+from cpods.majordomo.planning import PLANNED_FACT, Planned, check_clashes, plan
+from cpods.majordomo.report import bare_report, full_report
+from cpods.majordomo.verdict import Ending, ending
+from cpods.model import Step
+from cpods.ports import Changes, Memory
+from cpods.store.collect import collect
+from cpods.store.journal import Journal
+from cpods.wiring import Places, Site, locked, places
+
+#: Under this name and a step's, why it ran or did not is remembered for `cpods why`.
+WHY_FACT = "why:"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What the user said: folder, goals, request; ``until_stable`` None: as the project says."""
+
+    root: str
+    goals: tuple[str, ...]
+    request: Request
+    until_stable: bool | None = None
+    wait: bool = True
+
+
+class Done(msgspec.Struct):
+    """A finished call: its report, its ending, and (if it came that far) the build."""
+
+    report: dict[str, Any]
+    ending: Ending
+    build: Build | None = None
+    project: Project | None = None
+
+
+async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener, on_wait: Callable[[str], None]) -> Done:
+    """Builds. Never raises a CpodsError or OSError: they become the ending, and the report says so."""
+    started = time.monotonic()
+    account = Account(listener)
+    try:
+        project, goals = load(call.root, call.goals)
+        where = places(call.root, project.store, environment)
+        async with locked(where, project.store, environment, call.wait, on_wait) as (site, journal):
+            build = await _build(site, journal, project, goals, call, account)
+            await _keep(build, project)
+            end = ending(build)
+            report = full_report(build, end, time.monotonic() - started)
+            _collect(site, build, project)
+            return Done(report, end, build, project)
+    except (CpodsError, OSError) as error:
+        end = _ending_of(error)
+        report = bare_report(end.status, end.exit_code, time.monotonic() - started, list(end.errors), account.executions, call.request.seed)
+        return Done(report, end)
+
+
+def _ending_of(error: CpodsError | OSError) -> Ending:
+    if isinstance(error, CpodsError):
+        return Ending(error.status, error.exit_code, (str(error),), ())
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return Ending("failed", 1, (f"{what}; nothing that was finished before is lost, call cpods again when this is mended",), ())
+
+
+async def _build(site: Site, journal: Journal, project: Project, goals: Sequence[str], call: Call, account: Account) -> Build:
+    planned = make_plan(site, project, goals)
+    iterate = call.until_stable if call.until_stable is not None else project.settings.until_stable
+    request = msgspec.structs.replace(call.request, options=msgspec.structs.replace(call.request.options, until_stable=iterate))
+    parts = site.parts(project, producers(planned.steps), journal)
+    for path in planned.orphans:
+        del parts.memory.written[path]
+        account.note(f"{path}: no step makes it any more; it is a source now")
+    build = Build(parts, planned, request, account)
+    build.changes.written.update(dict.fromkeys(planned.orphans))
+    check_clashes(planned, parts.memory, parts.folder, lambda step, path, digest: is_known_output(parts, step, path, digest))
+    account.listener.planned(len(planned.steps))
+    await MajorDomo(build).rebuild()
+    return build
+
+
+def make_plan(site: Site, project: Project, goals: Sequence[str]) -> Planned:
+    """The plan of a project over what a site remembers. Raises UsageError."""
+    site.folder.begin()
+    return plan(project, goals, site.folder, site.memory, chefs())
+
+
+def producers(steps: Mapping[str, Step]) -> dict[str, Step]:
+    """Steps by the outputs that have insignificant lines."""
+    return {path: step for step in steps.values() if step.insignificant for path in step.outputs}
+
+
+def is_known_output(parts: Parts, step: Step, path: str, digest: str) -> bool:
+    """Whether some stored result of the step made exactly this file."""
+    stored = parts.results.results(parts.keys.static(step))
+    return any(output.path == path and output.version.digest == digest for result in stored for output in result.outputs)
+
+
+async def _keep(build: Build, project: Project) -> None:
+    """Writes down why each step ran or did not, and which steps there are."""
+    changes = Changes()
+    for name, reason in _reasons(build).items():
+        changes.facts[WHY_FACT + name] = msgspec.json.encode(reason).decode()
+    changes.facts[PLANNED_FACT + project.file] = "\n".join(build.planned.steps)
+    known = build.parts.memory.facts
+    changes.facts = {name: value for name, value in changes.facts.items() if known.get(name) != value}
+    if changes.facts:
+        await build.parts.ledger.save(changes)
+        known.update({name: value for name, value in changes.facts.items() if value is not None})
+
+
+def _reasons(build: Build) -> dict[str, Reason]:
+    found = dict(build.account.reasons)
+    for unit in build.core.blocked():
+        blockers = build.core.units.blockers(unit)
+        text = f"it needs {blockers[0].name}, which did not come to a good end" if blockers else "its inputs never came"
+        found.update((name, Reason("blocked", text=text)) for name in unit.members)
+    return found
+
+
+def _collect(site: Site, build: Build, project: Project) -> None:
+    """Keeps the store below its quota."""
+    collect(site.where.store, project.store.max_bytes, needed_objects(site.memory))
+
+
+def needed_objects(memory: Memory) -> set[str]:
+    """Digests that are never evicted: outputs of the last build, and the states of knots."""
+    keep = {written.digest for written in memory.written.values()}
+    for knot in memory.knots.values():
+        for solution in (knot.good, knot.unstable):
+            keep.update(output.version.digest for _, output in (solution.outputs if solution is not None else ()))
+    return keep
+
+
+def write_report(path: str, report: Mapping[str, Any]) -> None:
+    """Writes a report beside its place, then by rename. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+__all__ = ["WHY_FACT", "Call", "Done", "Places", "is_known_output", "make_plan", "needed_objects", "producers", "rebuild", "write_report"]

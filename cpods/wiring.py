@@ -1,0 +1,205 @@
+"""Joins real parts to ports: opens a project's state, its store and its catalogue, and builds a MajorDomo over them.
+
+The only place that knows which part stands behind which port.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+
+from cpods.chefs.registry import chefs
+from cpods.chefs.toolbox import MachineToolbox
+from cpods.declaration import Project, StoreSettings
+from cpods.eyes import Eyes
+from cpods.ids import STATE_FOLDER
+from cpods.ledger import PUBLISHING, BuildLedger
+from cpods.majordomo.context import Parts
+from cpods.majordomo.keys import Calendar, Keys
+from cpods.model import Step
+from cpods.pod import MirrorLike, Pod
+from cpods.ports import Memory, Written
+from cpods.scheduler.executor import ProcessExecutor
+from cpods.scheduler.groups import end_group
+from cpods.store.catalogue import SqlCatalogue, open_catalogue
+from cpods.store.journal import Journal
+from cpods.store.lock import ProjectLock, make_state_folder
+from cpods.store.manifests import ManifestStore
+from cpods.store.mirror import Mirror
+from cpods.store.objects import ObjectStore
+from cpods.store.views import folder_view
+from cpods.store.workspace import Folder
+
+#: The name of this machine's worker while there is no federation.
+POD = "here"
+
+
+class WallClock:
+    """The machine's clocks."""
+
+    def now_ns(self) -> int:
+        """Wall clock in nanoseconds since the epoch."""
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def today(self) -> str:
+        """The local calendar date, YYYY-MM-DD."""
+        return time.strftime("%Y-%m-%d")
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where a project's things lie; absolute paths."""
+
+    root: str
+    state: str
+    store: str
+
+    @property
+    def catalogue(self) -> str:
+        """The catalogue's file."""
+        return os.path.join(self.state, "catalogue.db")
+
+
+def places(root: str, store: StoreSettings, environment: Mapping[str, str]) -> Places:
+    """CPODS_STATE and CPODS_STORE win over the project file's ``[store] path``, which is relative to the project."""
+    top = os.path.abspath(root)
+    state = os.path.abspath(environment.get("CPODS_STATE") or os.path.join(top, STATE_FOLDER))
+    said = environment.get("CPODS_STORE") or (os.path.join(top, store.path) if store.path else os.path.join(state, "objects"))
+    return Places(top, state, os.path.abspath(os.path.expanduser(said)))
+
+
+def project_id(state: str) -> str:
+    """The project's name in the store's path records: random, kept in the state folder."""
+    path = os.path.join(state, "project")
+    with suppress(FileNotFoundError), open(path) as file:
+        return file.read().strip()
+    made = secrets.token_hex(16)
+    with open(path + ".new", "w") as file:
+        file.write(made + "\n")
+    os.rename(path + ".new", path)
+    return made
+
+
+class Site:
+    """A project's open state. Made by :func:`opened`; ``catalogue`` is there only while it is open."""
+
+    def __init__(self, where: Places, settings: StoreSettings, environment: Mapping[str, str]) -> None:
+        self.where = where
+        self.environment = environment
+        self.clock = WallClock()
+        self.objects = ObjectStore(where.store, settings.algorithm)
+        self.results = ManifestStore(where.store)
+        self.settings = settings
+        self.memory = Memory()
+        self.catalogue: SqlCatalogue | None = None
+        self.folder = Folder(where.root, self.objects, self.memory.files, self.clock, skip=(where.state, where.store))
+
+    async def load(self, catalogue: SqlCatalogue) -> None:
+        """Takes over what the catalogue knows."""
+        self.catalogue = catalogue
+        self.memory = await catalogue.load()
+        self.folder = Folder(self.where.root, self.objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
+
+    def parts(self, project: Project, producers: Mapping[str, Step], journal: Journal) -> Parts:
+        """The ports of a build, joined."""
+        assert self.catalogue is not None
+        registry = chefs()
+        toolbox = MachineToolbox(self.environment)
+        eyes = Eyes(self.folder, self.objects, registry, producers)
+        ledger = BuildLedger(project_id(self.where.state), self.objects, self.results, self.catalogue, journal)
+        mirrors: dict[str, MirrorLike] = {}
+
+        def mirror(knot: str) -> MirrorLike:
+            if knot not in mirrors:
+                folder = os.path.join(self.where.state, "work", folder_name(knot))
+                mirrors[knot] = Mirror(folder, self.folder, self.objects)
+            return mirrors[knot]
+
+        kitchen = Pod(
+            name=POD,
+            folder=self.folder,
+            objects=self.objects,
+            chefs=registry,
+            executor=ProcessExecutor(),
+            clock=self.clock,
+            eyes=eyes,
+            mirror=mirror,
+            plain_view=lambda paths: folder_view(self.folder, paths),
+            diary=ledger,
+            state=self.where.state,
+        )
+        return Parts(
+            folder=self.folder,
+            objects=self.objects,
+            results=self.results,
+            memory=self.memory,
+            chefs=registry,
+            kitchen=kitchen,
+            ledger=ledger,
+            keys=Keys(project.settings, self.environment, registry, toolbox, self.memory.fingerprints),
+            calendar=Calendar(project.settings, self.environment, self.clock),
+            eyes=eyes,
+            state=self.where.state,
+        )
+
+
+def folder_name(knot: str) -> str:
+    """A knot's name as the name of its mirror's folder: readable, and different for different knots."""
+    from cpods.digest import of_parts
+
+    readable = "".join(char if char.isalnum() or char in "._-" else "_" for char in knot)[:60]
+    return f"{readable}-{of_parts([knot])[5:13]}"
+
+
+@asynccontextmanager
+async def opened(where: Places, settings: StoreSettings, environment: Mapping[str, str]) -> AsyncIterator[Site]:
+    """A project's state for reading and writing, without the lock. Raises StoreDamaged, UsageError, OSError."""
+    make_state_folder(where.state)
+    site = Site(where, settings, environment)
+    catalogue = open_catalogue(where.catalogue, POD)
+    try:
+        await site.load(catalogue)
+        yield site
+    finally:
+        await catalogue.close()
+        site.objects.close()
+
+
+@asynccontextmanager
+async def locked(
+    where: Places, settings: StoreSettings, environment: Mapping[str, str], wait: bool, on_wait: Callable[[str], None]
+) -> AsyncIterator[tuple[Site, Journal]]:
+    """As :func:`opened`, under the project's lock, after what an interrupted build left has been put right."""
+    make_state_folder(where.state)
+    for name in ("log", "work"):
+        os.makedirs(os.path.join(where.state, name), exist_ok=True)
+    lock = ProjectLock(where.state)
+    lock.acquire(wait, on_wait)
+    try:
+        async with opened(where, settings, environment) as site:
+            journal = Journal(where.state)
+            try:
+                _recover(site, journal)
+                yield site, journal
+            finally:
+                journal.close()
+    finally:
+        lock.release()
+
+
+def _recover(site: Site, journal: Journal) -> None:
+    """After a kill: ends orphans, restores the outputs of plain steps, completes what was being published."""
+    left = journal.unfinished()
+    if not left:
+        return
+    journal.recover(site.folder, end_group)
+    for entry in left:
+        if entry.step.startswith(PUBLISHING):
+            step = entry.step[len(PUBLISHING) :]
+            site.memory.written.update((path, Written(step, digest)) for path, digest in entry.outputs.items())
