@@ -1,0 +1,210 @@
+"""Content-addressed object files: the real part of the Objects port.
+
+Knows no step, no manifest and no catalogue.
+"""
+
+import itertools
+import os
+import shutil
+import threading
+from contextlib import suppress
+
+from cpods.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher, of_bytes
+from cpods.model import Artefact
+from cpods.store.files import SMALL_BYTES, copy_hashed, new_file, open_regular, read_all, sync_filesystem, temporary_beside, write_all
+from cpods.store.layout import QUARANTINE, object_path, open_root, quarantine_path
+from cpods.store.sessions import open_session
+
+
+class ObjectStore:
+    """Objects below ``root``; new ones get digests of ``algorithm``. Threads may share one, processes may share a root.
+
+    Files in the store are read-only. Whether a file is executable is kept in its object's own x bits: bytes that were
+    ever put as an executable come back executable (an Artefact has no mode). Raises StoreDamaged for a newer format.
+    """
+
+    def __init__(self, root: str, algorithm: str = DEFAULT_ALGORITHM) -> None:
+        new_hasher(algorithm)  # an unknown algorithm is told here, not at the first put
+        self.root = os.path.abspath(root)
+        self.algorithm = algorithm
+        open_root(self.root)
+        self._pending: dict[str, str] = {}
+        self._touched: set[str] = set()
+        self._session = ""
+        self._session_descriptor = -1
+        self._opening = threading.Lock()
+        self._count = itertools.count()
+
+    def put_file(self, path: str) -> Artefact:
+        """Copies a file (absolute path) in. Raises OSError; then nothing is left behind."""
+        source = open_regular(path)
+        try:
+            status = os.fstat(source)
+            executable = bool(status.st_mode & 0o111)
+            if status.st_size <= SMALL_BYTES:
+                return self._put(read_all(source), executable)
+            return self._put_large(source, executable)
+        finally:
+            os.close(source)
+
+    def put_bytes(self, data: bytes) -> Artefact:
+        """Stores a byte string. Raises OSError."""
+        return self._put(data, executable=False)
+
+    def has(self, digest: str) -> bool:
+        """Whether the object is here (not whether it is intact)."""
+        if digest in self._pending:
+            return True
+        try:
+            return os.path.exists(object_path(self.root, digest))
+        except ValueError:
+            return False
+
+    def size(self, digest: str) -> int | None:
+        """Bytes of the object, None if it is not here."""
+        try:
+            return os.stat(self._path(digest)).st_size
+        except (KeyError, OSError):
+            return None
+
+    def read(self, digest: str) -> bytes:
+        """The bytes, verified. Raises KeyError if absent or damaged; a damaged object is quarantined first."""
+        source, path = self._open(digest)
+        try:
+            data = read_all(source)
+        finally:
+            os.close(source)
+        if of_bytes(data, algorithm_of(digest)) != digest:
+            self._quarantine(digest, path)
+            raise KeyError(digest)
+        self._touch(path)
+        return data
+
+    def export(self, digest: str, path: str) -> None:
+        """Writes a verified private copy to ``path`` (absolute): beside it, then by rename.
+
+        Its mode is what a tool would have given it: 0666, or 0777 for an executable, less the umask.
+        Raises KeyError as :meth:`read` does, OSError if ``path`` cannot be written.
+        """
+        source, stored = self._open(digest)
+        try:
+            mode = 0o777 if os.fstat(source).st_mode & 0o111 else 0o666
+            temporary = temporary_beside(path)
+            with new_file(temporary, mode) as target:
+                if copy_hashed(source, target, algorithm_of(digest))[0] != digest:
+                    self._quarantine(digest, stored)
+                    raise KeyError(digest)
+                os.rename(temporary, path)
+        finally:
+            os.close(source)
+        self._touch(stored)
+
+    def commit(self) -> None:
+        """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError; call it again then."""
+        batch = {digest: (temporary, object_path(self.root, digest)) for digest, temporary in dict(self._pending).items()}
+        if not batch:
+            return
+        for folder in {os.path.dirname(final) for _, final in batch.values()}:
+            os.makedirs(folder, exist_ok=True)
+        sync_filesystem(self.root)
+        for digest, (temporary, final) in batch.items():
+            _settle(temporary, final)
+            self._pending.pop(digest, None)
+
+    def close(self) -> None:
+        """Forgets what was put but not committed and gives up the temporary folder. Idempotent."""
+        self._pending.clear()
+        if self._session_descriptor >= 0:
+            shutil.rmtree(self._session, ignore_errors=True)
+            os.close(self._session_descriptor)
+            self._session, self._session_descriptor = "", -1
+
+    def quarantine(self, digest: str) -> None:
+        """Takes a damaged object out of use; it stays in the quarantine folder for inspection. Absent is no error."""
+        with suppress(KeyError):
+            self._quarantine(digest, self._path(digest))
+
+    def _put(self, data: bytes, executable: bool) -> Artefact:
+        artefact = Artefact(of_bytes(data, self.algorithm), len(data))
+        if not self._known(artefact, executable):
+            temporary = self._temporary()
+            with new_file(temporary, 0o555 if executable else 0o444) as target:
+                write_all(target, data)
+            self._pending[artefact.digest] = temporary
+        return artefact
+
+    def _put_large(self, source: int, executable: bool) -> Artefact:
+        """Hashes the very bytes that are stored, so a file that changes meanwhile cannot give a wrong object."""
+        temporary = self._temporary()
+        with new_file(temporary, 0o555 if executable else 0o444) as target:
+            artefact = Artefact(*copy_hashed(source, target, self.algorithm))
+        if self._known(artefact, executable):
+            os.unlink(temporary)
+        else:
+            self._pending[artefact.digest] = temporary
+        return artefact
+
+    def _known(self, artefact: Artefact, executable: bool) -> bool:
+        """Whether the object is here in full length; it becomes executable if it was not."""
+        try:
+            path = self._path(artefact.digest)
+            status = os.stat(path)
+        except (KeyError, FileNotFoundError):
+            return False
+        if status.st_size != artefact.size:
+            self._quarantine(artefact.digest, path)
+            return False
+        if executable and not status.st_mode & 0o111:
+            os.chmod(path, 0o555)
+        self._touch(path)
+        return True
+
+    def _path(self, digest: str) -> str:
+        """Where the bytes are now. Raises KeyError for a text that is no digest."""
+        try:
+            return self._pending.get(digest) or object_path(self.root, digest)
+        except ValueError:
+            raise KeyError(digest) from None
+
+    def _open(self, digest: str) -> tuple[int, str]:
+        """(descriptor, path). Tried twice, since a commit in another thread may rename in between."""
+        for _ in range(2):
+            path = self._path(digest)
+            with suppress(FileNotFoundError):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC), path
+        raise KeyError(digest)
+
+    def _quarantine(self, digest: str, path: str) -> None:
+        self._pending.pop(digest, None)
+        os.makedirs(os.path.join(self.root, QUARANTINE), exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.rename(path, quarantine_path(self.root, digest))
+
+    def _touch(self, path: str) -> None:
+        """Marks an object as used, once per process: eviction goes by mtime, since atime is often off."""
+        if path not in self._touched:
+            self._touched.add(path)
+            with suppress(OSError):  # a store that may only be read is evicted from by its owner
+                self._open_session()
+                os.utime(path)
+
+    def _temporary(self) -> str:
+        return f"{self._open_session()}/{next(self._count)}"
+
+    def _open_session(self) -> str:
+        with self._opening:
+            if not self._session:
+                self._session, self._session_descriptor = open_session(self.root)
+            return self._session
+
+
+def _settle(temporary: str, final: str) -> None:
+    """Renames into place; an object that another process put first stays, and stays executable if either was."""
+    try:
+        present = os.stat(final)
+    except FileNotFoundError:
+        os.rename(temporary, final)
+        return
+    if os.stat(temporary).st_mode & 0o111 and not present.st_mode & 0o111:
+        os.chmod(final, 0o555)
+    os.unlink(temporary)

@@ -1,0 +1,139 @@
+"""A folder that steps run in, with the digests of its files: the real part of the Workspace port.
+
+Knows no step and no graph; which files matter is for the caller to say.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from cpods.digest import ABSENT, of_file
+from cpods.ids import FilePath
+from cpods.ports import Clock, FileState, Objects
+from cpods.store.files import Stamp, read_or_none, stamp_of, stat_regular
+from cpods.store.tree import Tree, is_text, walk
+
+#: A file whose ctime is nearer than this to the moment it was hashed may have changed since within one clock tick.
+RACY_NS = 20_000_000
+
+
+class Folder:
+    """A project folder. ``states`` is shared with the caller and kept up to date; what changed is in ``changed_states``.
+
+    :meth:`digest` looks at a file once per :meth:`begin`; :meth:`refresh` looks again. ``skip``: absolute folders that are
+    not part of the project although they lie in it (a store, a state folder elsewhere).
+    """
+
+    def __init__(self, root: str, objects: Objects, states: dict[FilePath, FileState], clock: Clock, skip: Iterable[str] = ()) -> None:
+        self.root = os.path.abspath(root)
+        self.objects = objects
+        self.clock = clock
+        self.states = states
+        self.changed_states: dict[FilePath, FileState | None] = {}
+        self._skip = frozenset(os.path.realpath(folder) for folder in skip)
+        self._memo: dict[FilePath, str] = {}
+
+    def begin(self) -> None:
+        """Starts a build: every file is looked at anew."""
+        self._memo.clear()
+
+    def absolute(self, path: FilePath) -> str:
+        """The absolute path of a project path; outside paths are absolute already or climb out."""
+        return path if path.startswith("/") else f"{self.root}/{path}"
+
+    def digest(self, path: FilePath) -> str:
+        """Digest of the file's bytes, ABSENT if there is no regular file. Raises OSError if it cannot be read."""
+        known = self._memo.get(path)
+        return self.refresh(path) if known is None else known
+
+    def refresh(self, path: FilePath) -> str:
+        """As :meth:`digest`, looking at the file again."""
+        digest = self._memo[path] = self._look(path)
+        return digest
+
+    def size(self, path: FilePath) -> int | None:
+        """Bytes of the file now, None if absent."""
+        status = stat_regular(self.absolute(path))
+        return None if status is None else status.st_size
+
+    def read(self, path: FilePath) -> bytes | None:
+        """The bytes, None if absent."""
+        return read_or_none(self.absolute(path))
+
+    def listing(self) -> Sequence[FilePath]:
+        """All files below the root, sorted. Names that are not UTF-8 are left out: no project file can name them.
+
+        A link to a file counts as a file; a link to a folder is followed only inside the root, never in a circle.
+        """
+        return sorted(path for path in self.tree().files if is_text(path))
+
+    def tree(self) -> Tree:
+        """Files, folders and links to outside folders, in no order; names that are not UTF-8 with surrogate escapes."""
+        return walk(self.root, self._skip)
+
+    def install(self, path: FilePath, digest: str) -> None:
+        """Puts a stored artefact there by rename; nothing happens if it is there already. Raises KeyError, OSError."""
+        if self.refresh(path) == digest:
+            return
+        absolute = self.absolute(path)
+        try:
+            self.objects.export(digest, absolute)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(absolute), exist_ok=True)
+            self.objects.export(digest, absolute)
+        self._installed(path, absolute, digest)
+
+    def remove(self, path: FilePath) -> None:
+        """Deletes a file or link; absent is no error."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(self.absolute(path))
+        self._memo[path] = ABSENT
+        self._forget(path)
+
+    def take_changed_states(self) -> dict[FilePath, FileState | None]:
+        """``changed_states``, for Changes.files; a new, empty one takes its place."""
+        changed, self.changed_states = self.changed_states, {}
+        return changed
+
+    def _look(self, path: FilePath) -> str:
+        absolute = self.absolute(path)
+        status = stat_regular(absolute)
+        if status is None:
+            self._forget(path)
+            return ABSENT
+        stamp = stamp_of(status)
+        state = self.states.get(path)
+        if state is not None and proves(state, stamp) and state.digest.startswith(self.objects.algorithm):
+            return state.digest
+        return self._hash(path, absolute, stamp)
+
+    def _hash(self, path: FilePath, absolute: str, stamp: Stamp) -> str:
+        # The moment is taken before the bytes are read: a later write then has a later ctime, or the state proves nothing.
+        checked_ns = self.clock.now_ns()
+        try:
+            digest, _ = of_file(absolute, self.objects.algorithm)
+        except FileNotFoundError:
+            self._forget(path)
+            return ABSENT
+        self._remember(path, FileState(*stamp, digest, checked_ns))
+        return digest
+
+    def _installed(self, path: FilePath, absolute: str, digest: str) -> None:
+        checked_ns = self.clock.now_ns()
+        self._memo[path] = digest
+        status = stat_regular(absolute)
+        if status is not None:
+            self._remember(path, FileState(*stamp_of(status), digest, checked_ns))
+
+    def _remember(self, path: FilePath, state: FileState) -> None:
+        if is_text(path):
+            self.states[path] = self.changed_states[path] = state
+
+    def _forget(self, path: FilePath) -> None:
+        if self.states.pop(path, None) is not None:
+            self.changed_states[path] = None
+
+
+def proves(state: FileState, stamp: Stamp) -> bool:
+    """Whether a recorded state with this stamp still tells the file's digest."""
+    return (state.size, state.mtime_ns, state.ctime_ns, state.inode) == stamp and state.ctime_ns < state.checked_ns - RACY_NS

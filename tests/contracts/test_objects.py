@@ -1,0 +1,155 @@
+"""The Objects contract, kept by the store on disk and by its twin in memory.
+
+Knows neither's layout: a small bench tells how to make files and how to damage an object.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from cpods.digest import ABSENT, of_bytes
+from cpods.ports import Objects
+from cpods.store.layout import object_path
+from cpods.store.memory import MemoryObjects
+from cpods.store.objects import ObjectStore
+
+
+class Bench(Protocol):
+    """One implementation and the world around it."""
+
+    objects: Objects
+
+    def write(self, name: str, data: bytes) -> str: ...
+    def content(self, name: str) -> bytes | None: ...
+    def path(self, name: str) -> str: ...
+    def damage(self, digest: str) -> None: ...
+
+
+class DiskBench:
+    def __init__(self, folder: Path, algorithm: str) -> None:
+        self.folder = folder
+        self.objects = ObjectStore(str(folder / "store"), algorithm)
+
+    def write(self, name: str, data: bytes) -> str:
+        (self.folder / name).write_bytes(data)
+        return self.path(name)
+
+    def content(self, name: str) -> bytes | None:
+        file = self.folder / name
+        return file.read_bytes() if file.exists() else None
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def damage(self, digest: str) -> None:
+        path = object_path(self.objects.root, digest)
+        size = os.path.getsize(path)
+        os.chmod(path, 0o644)
+        Path(path).write_bytes(b"#" * size)
+
+
+class MemoryBench:
+    def __init__(self, folder: Path, algorithm: str) -> None:
+        self.objects = MemoryObjects({}, algorithm)
+
+    def write(self, name: str, data: bytes) -> str:
+        self.objects.disk["/" + name] = data
+        return "/" + name
+
+    def content(self, name: str) -> bytes | None:
+        return self.objects.disk.get("/" + name)
+
+    def path(self, name: str) -> str:
+        return "/" + name
+
+    def damage(self, digest: str) -> None:
+        self.objects.damage(digest, b"#")
+
+
+@pytest.fixture(params=[DiskBench, MemoryBench], ids=["disk", "memory"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Bench]]:
+    yield lambda algorithm: request.param(tmp_path, algorithm)
+
+
+@pytest.fixture
+def bench(make: Callable[[str], Bench]) -> Bench:
+    return make("xxh3")
+
+
+BIG = bytes(range(256)) * 4096
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n", BIG], ids=["empty", "small", "large"])
+def test_bytes_come_back(bench: Bench, data: bytes) -> None:
+    artefact = bench.objects.put_bytes(data)
+    assert (artefact.digest, artefact.size) == (of_bytes(data), len(data))
+    assert bench.objects.read(artefact.digest) == data
+    bench.objects.commit()
+    assert bench.objects.read(artefact.digest) == data
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff\n", BIG], ids=["empty", "binary", "large"])
+def test_a_file_is_copied_in_and_out(bench: Bench, data: bytes) -> None:
+    artefact = bench.objects.put_file(bench.write("in", data))
+    bench.write("in", b"changed later")
+    bench.objects.commit()
+    bench.objects.export(artefact.digest, bench.path("out"))
+    assert bench.content("out") == data
+
+
+@pytest.mark.parametrize("algorithm", ["xxh3", "blake3"])
+def test_digests_name_the_algorithm(make: Callable[[str], Bench], algorithm: str) -> None:
+    objects = make(algorithm).objects
+    artefact = objects.put_bytes(b"text")
+    assert objects.algorithm == algorithm
+    assert artefact.digest == of_bytes(b"text", algorithm)
+    assert objects.read(artefact.digest) == b"text"
+
+
+def test_what_was_put_can_be_read_before_the_commit(bench: Bench) -> None:
+    artefact = bench.objects.put_bytes(b"early")
+    assert bench.objects.has(artefact.digest)
+    bench.objects.export(artefact.digest, bench.path("out"))
+    assert bench.content("out") == b"early"
+
+
+def test_putting_twice_is_no_error(bench: Bench) -> None:
+    first = bench.objects.put_bytes(b"same")
+    bench.objects.commit()
+    assert bench.objects.put_file(bench.write("copy", b"same")) == first
+    bench.objects.commit()
+    bench.objects.commit()
+    assert bench.objects.read(first.digest) == b"same"
+
+
+@pytest.mark.parametrize("digest", ["xxh3:" + "0" * 32, ABSENT, "", "xxh3:../../etc"])
+def test_what_is_not_there_is_a_key_error(bench: Bench, digest: str) -> None:
+    assert not bench.objects.has(digest)
+    with pytest.raises(KeyError):
+        bench.objects.read(digest)
+    with pytest.raises(KeyError):
+        bench.objects.export(digest, bench.path("out"))
+    assert bench.content("out") is None
+
+
+def test_a_missing_file_is_an_os_error(bench: Bench) -> None:
+    with pytest.raises(OSError):
+        bench.objects.put_file(bench.path("nowhere"))
+
+
+@pytest.mark.parametrize("way", ["read", "export"])
+def test_a_damaged_object_is_quarantined_and_can_be_put_again(bench: Bench, way: str) -> None:
+    artefact = bench.objects.put_bytes(b"precious")
+    bench.objects.commit()
+    bench.damage(artefact.digest)
+    bench.write("out", b"old")
+    with pytest.raises(KeyError):
+        bench.objects.read(artefact.digest) if way == "read" else bench.objects.export(artefact.digest, bench.path("out"))
+    assert bench.content("out") == b"old"
+    assert not bench.objects.has(artefact.digest)
+    bench.objects.put_bytes(b"precious")
+    bench.objects.commit()
+    assert bench.objects.read(artefact.digest) == b"precious"
