@@ -140,7 +140,7 @@ class Core:
         flight = self._flight.get(event.step)
         unit = self._answered(event.step)
         owner = self._owner(event.step, flight)
-        if owner is not None and event.reads and self.knowledge.learn(owner, event.reads, ()):
+        if owner is not None and event.reads and self.knowledge.suspect(owner, event.reads):
             self._regraph()
         if unit is None or not self._is_current(flight):
             return self._advance()

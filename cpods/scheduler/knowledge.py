@@ -40,6 +40,14 @@ class Knowledge:
             self._note_readers(name, traffic.reads)
         self._makers = makers(self.traffic)
 
+    def suspect(self, step: str, reads: Iterable[FilePath]) -> bool:
+        """Takes what a run without a result read or looked for; it still counts as never run. True as for :meth:`learn`."""
+        before = self.traffic[step]
+        now = Traffic(before.reads | frozenset(reads), before.writes, before.known)
+        self.traffic[step] = now
+        self._note_readers(step, now.reads - before.reads)
+        return any(self._makers.get(path) for path in now.reads - before.reads)
+
     def learn(self, step: str, reads: Iterable[FilePath], writes: Iterable[FilePath]) -> bool:
         """Takes what a declared step (or a helper of it) really read and wrote. True if the graph may look different now.
 

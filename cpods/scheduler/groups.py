@@ -1,0 +1,94 @@
+"""Process groups: their members, and ending the one that a crashed build left behind.
+
+Knows no event loop and no build; reads /proc.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+#: How long a group may tidy up between SIGTERM and SIGKILL.
+GRACE_SECONDS = 2.0
+_GONE_SECONDS_MAX = 5.0
+_LOOK_SECONDS = 0.005
+
+
+def _stat_fields(pid: int) -> list[bytes] | None:
+    """Fields 3 and up of /proc/<pid>/stat (``[0]`` is the state); None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name, field 2, may itself hold blanks and brackets: only the last bracket ends it.
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (field 22 of its stat, see proc(5)); None if it is not there.
+
+    With the process id it names a process for good: ids are used again, the pair is not.
+    """
+    fields = _stat_fields(pid)
+    return None if fields is None else int(fields[19])
+
+
+def members(group: int) -> Sequence[int]:
+    """Process ids of the group's members that still run (the dead that nobody has waited for do not count), ascending."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _stat_fields(int(name))
+            if fields is not None and int(fields[2]) == group and fields[0] not in (b"Z", b"X"):
+                found.append(int(name))
+    return sorted(found)
+
+
+def send(group: int, number: int) -> bool:
+    """Sends a signal to all of a group; False if there is nobody (whom we may signal)."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def end_group(pid: int, ticks: int, grace_seconds: float = GRACE_SECONDS) -> bool:
+    """Ends the process group led by ``pid``, but only if that process started at ``ticks`` and does lead a group.
+
+    SIGTERM, after at most ``grace_seconds`` SIGKILL; returns when the group is gone. False, and nothing is touched, if the
+    process is not there any more or another has its number. Blocks: for the time before a build, not for one that runs.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # Asked only now: the descriptor holds on to the process whose start time we read.
+        if start_ticks(pid) != ticks or not _leads(pid):
+            return False
+        send(pid, signal.SIGTERM)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(grace_seconds * 1000)
+    finally:
+        os.close(descriptor)
+    _kill_rest(pid)
+    return True
+
+
+def _leads(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid) == pid and pid != os.getpgrp()
+    return False
+
+
+def _kill_rest(group: int) -> None:
+    """SIGKILL until nobody is left. Bounded: a process stuck in the kernel (dead network mount) ends when it can."""
+    deadline = time.monotonic() + _GONE_SECONDS_MAX
+    while members(group) and time.monotonic() < deadline:
+        send(group, signal.SIGKILL)
+        time.sleep(_LOOK_SECONDS)
