@@ -1,0 +1,46 @@
+# Everything starts here; scripts/setup.sh makes .venv and names (or, with the rights for it, installs) missing packages.
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test check format test-real soak clean-venv
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        build examples/book, a document with a circle through a program"
+	@echo "make test        all tests but the long ones"
+	@echo "make check       format, ruff, mypy, import-linter, tests: what a commit must pass"
+	@echo "make format      let ruff format the code"
+	@echo "make test-real   real documents and projects (many minutes)"
+	@echo "make soak        long randomised runs"
+	@echo "make clean-venv  remove .venv"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	$(BIN)/cpods rebuild --until-stable -C examples/book
+	@echo "The document: examples/book/book.pdf"
+
+test: setup
+	$(PYTEST)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(PYTEST)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-real: setup
+	$(PYTEST) -m real --timeout 3600
+
+soak: setup
+	$(PYTEST) -m soak --timeout 3600
+
+clean-venv:
+	rm -rf .venv
