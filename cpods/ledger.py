@@ -25,6 +25,9 @@ class JournalLike(Protocol):
     def end(self, step: str) -> None:
         """It is recorded, or undone."""
 
+    def clear(self) -> None:
+        """Nothing is under way: forget everything."""
+
 
 class BuildLedger:
     """The ledger of one build; also the diary that pods write plain steps into."""
@@ -67,3 +70,5 @@ class BuildLedger:
             await self._catalogue.save(changes)
         for name in recorded:
             self.end(name)
+        if recorded and not self._open:
+            self._journal.clear()

@@ -175,7 +175,8 @@ class Solution(msgspec.Struct, frozen=True, omit_defaults=True):
     """What iterating a knot ended in. ``reads`` are the reads from outside the knot, over the whole way.
 
     ``outputs``: all files written by members, with the member that wrote each. ``last``: members' last results by name.
-    ``verdict`` None: one pass was asked for. ``tail``/``period`` in passes (None where there is none). ``cap``: the pass limit that DIVERGES was found under.
+    ``verdict`` None: one pass was asked for. ``tail``/``period`` in passes (None where there is none).
+    ``cap``: the pass limit that DIVERGES was found under.
     ``members``: declared steps in project order; ``order``: all in pass order, helpers too. ``knot``: False for one step
     without feedback. ``cycle``: feedback files after each pass of the cycle (or the last passes), for the diagnosis.
     """

@@ -3,7 +3,6 @@
 Knows no graph and no build: an order comes in, what was cooked goes out.
 """
 
-import gzip
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -12,13 +11,12 @@ import msgspec
 
 from cpods.digest import ABSENT
 from cpods.eyes import Eyes
-from cpods.ids import GLOB_FACT, STATE_FOLDER, FilePath, is_outside
+from cpods.ids import GLOB_FACT, FilePath, is_outside
 from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
 from cpods.orders import Cooked, Execution, Order
 from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Workspace
+from cpods.synctex import portable_synctex
 
-#: Stands in stored SyncTeX files for the folder that the project lies in.
-ROOT_TOKEN = b"@cpods-root@"
 #: A file whose ctime is this near to the start of a run may have been written during it.
 _RACY_NS = 20_000_000
 
@@ -209,6 +207,8 @@ class Pod:
         outputs = []
         for path in observed.writes:
             artefact = self._take(path, place)
+            if place is self._folder:
+                self._refresh(path)
             outputs.append(Output(path, Version(artefact.digest, artefact.size)))
         failing = exit.code or (1 if any(p.severity == "error" for p in observed.problems) and order.step.chef != "latex" else 0)
         result = Result(
@@ -232,24 +232,3 @@ class Pod:
         if not path.endswith(".synctex.gz"):
             return self._objects.put_file(os.path.join(place.root, path))
         return self._objects.put_bytes(portable_synctex(place.read(path) or b"", place.root))
-
-
-def portable_synctex(data: bytes, root: str) -> bytes:
-    """A SyncTeX file in which the folder ``root`` is replaced by a token, so that it fits wherever the project lies."""
-    try:
-        plain = gzip.decompress(data)
-    except (OSError, EOFError):
-        return data
-    return gzip.compress(plain.replace(root.encode(), ROOT_TOKEN), mtime=0)
-
-
-def local_synctex(data: bytes, root: str) -> bytes:
-    """The inverse of :func:`portable_synctex` for a project in the folder ``root``."""
-    try:
-        plain = gzip.decompress(data)
-    except (OSError, EOFError):
-        return data
-    return gzip.compress(plain.replace(ROOT_TOKEN, root.encode()), mtime=0)
-
-
-__all__ = ["ROOT_TOKEN", "STATE_FOLDER", "Pod", "local_synctex", "portable_synctex"]

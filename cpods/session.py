@@ -5,12 +5,15 @@ Knows no terminal; the listener hears what happens.
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from cpods import __version__
 from cpods.chefs.registry import chefs
 from cpods.declaration import Project
 from cpods.errors import CpodsError
@@ -18,12 +21,16 @@ from cpods.loader import load
 from cpods.majordomo.account import Account, Listener, Reason
 from cpods.majordomo.context import Build, Parts, Request
 from cpods.majordomo.drive import MajorDomo
+from cpods.majordomo.ground import ground_of
 from cpods.majordomo.planning import PLANNED_FACT, Planned, check_clashes, plan
-from cpods.majordomo.report import bare_report, full_report
+from cpods.majordomo.report import bare_report, full_report, outcome_lines
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
 from cpods.ports import Changes, Memory
+from cpods.project import PROJECT_FILE
+from cpods.store import glance
 from cpods.store.collect import collect
+from cpods.store.glance import environment_digest
 from cpods.store.journal import Journal
 from cpods.wiring import Places, Site, locked, places
 
@@ -32,13 +39,17 @@ WHY_FACT = "why:"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What the user said: folder, goals, request; ``until_stable`` None: as the project says."""
+    """What the user said: folder, goals, request; ``until_stable`` None: as the project says.
+
+    ``glance``: the name under which a null-build check may answer for this call; '' for never.
+    """
 
     root: str
     goals: tuple[str, ...]
     request: Request
     until_stable: bool | None = None
     wait: bool = True
+    glance: str = ""
 
 
 class Done(msgspec.Struct):
@@ -62,7 +73,10 @@ async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener
             await _keep(build, project)
             end = ending(build)
             report = full_report(build, end, time.monotonic() - started)
-            _collect(site, build, project)
+            await site.close()
+            _collect(site, project, account)
+            if end.status == "done" and call.glance:
+                _remember(call, where, build, environment, report)
             return Done(report, end, build, project)
     except (CpodsError, OSError) as error:
         end = _ending_of(error)
@@ -87,7 +101,7 @@ async def _build(site: Site, journal: Journal, project: Project, goals: Sequence
         account.note(f"{path}: no step makes it any more; it is a source now")
     build = Build(parts, planned, request, account)
     build.changes.written.update(dict.fromkeys(planned.orphans))
-    check_clashes(planned, parts.memory, parts.folder, lambda step, path, digest: is_known_output(parts, step, path, digest))
+    check_clashes(planned, parts.memory, parts.folder, lambda step, path, digest: is_known_output(parts, step, path, digest), request.force)
     account.listener.planned(len(planned.steps))
     await MajorDomo(build).rebuild()
     return build
@@ -132,9 +146,19 @@ def _reasons(build: Build) -> dict[str, Reason]:
     return found
 
 
-def _collect(site: Site, build: Build, project: Project) -> None:
-    """Keeps the store below its quota."""
-    collect(site.where.store, project.store.max_bytes, needed_objects(site.memory))
+def _collect(site: Site, project: Project, account: Account) -> None:
+    """Keeps the store below its quota; only a build that ran something can have grown it."""
+    if account.executions:
+        collect(site.where.store, project.store.max_bytes, needed_objects(site.memory))
+
+
+def _remember(call: Call, where: Places, build: Build, environment: Mapping[str, str], report: Mapping[str, Any]) -> None:
+    """Notes what the build stood on, so that the next call with the same goals and flags need not load it all."""
+    ground = ground_of(build, [PROJECT_FILE])
+    if ground is not None:
+        text = json.dumps({"report": report, "lines": outcome_lines(build, report)})
+        with suppress(sqlite3.Error):
+            glance.remember(where.catalogue, where.root, call.glance, environment_digest(environment), __version__, ground, text)
 
 
 def needed_objects(memory: Memory) -> set[str]:

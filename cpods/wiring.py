@@ -106,6 +106,12 @@ class Site:
         self.memory = await catalogue.load()
         self.folder = Folder(self.where.root, self.objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
 
+    async def close(self) -> None:
+        """Releases catalogue and store; what is in memory stays. Idempotent."""
+        if self.catalogue is not None:
+            await self.catalogue.close()
+        self.objects.close()
+
     def parts(self, project: Project, producers: Mapping[str, Step], journal: Journal) -> Parts:
         """The ports of a build, joined."""
         assert self.catalogue is not None
@@ -168,7 +174,7 @@ async def opened(where: Places, settings: StoreSettings, environment: Mapping[st
         yield site
     finally:
         await catalogue.close()
-        site.objects.close()
+        await site.close()
 
 
 @asynccontextmanager

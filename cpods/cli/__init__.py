@@ -8,6 +8,12 @@ import sys
 
 def main() -> None:
     """The ``cpods`` entry point."""
+    if sys.argv[1:2] == ["rebuild"]:
+        from cpods.cli.glance import try_rebuild
+
+        code = try_rebuild(sys.argv[2:])
+        if code is not None:
+            sys.exit(code)
     from cpods.cli.app import app
 
     sys.exit(app())

@@ -8,8 +8,9 @@ import sys
 from typing import Any
 
 from cpods.majordomo.account import Listener, Reason
+from cpods.majordomo.report import outcome_lines
 from cpods.majordomo.verdict import format_problem
-from cpods.model import Problem, Solution
+from cpods.model import Problem
 from cpods.orders import Execution
 from cpods.session import Done
 
@@ -58,7 +59,7 @@ class Console(Listener):
         for text in done.ending.notes:
             print(text)
         if done.build is not None and done.ending.status in ("done", "unstable"):
-            for line in outcome_lines(done):
+            for line in outcome_lines(done.build, done.report):
                 print(line)
         sys.stdout.flush()
 
@@ -101,34 +102,6 @@ class JsonConsole(Console):
     def ended(self, done: Done) -> None:
         """The report itself is the last line."""
         print(json.dumps({"event": "ended", **done.report}, ensure_ascii=False), flush=True)
-
-
-def outcome_lines(done: Done) -> list[str]:
-    """One line a goal, one line in total."""
-    assert done.build is not None
-    solutions = {output.path: s for s in done.build.core.solutions.values() for _, output in s.outputs}
-    lines = []
-    for goal in done.report["goals"]:
-        if goal["digest"] is None:
-            continue
-        pages = f", {goal['pages']} page{'s' if goal['pages'] != 1 else ''}" if goal["pages"] is not None else ""
-        lines.append(f"{goal['path']}{pages}{_proof(solutions.get(goal['path']))}")
-    steps = done.report["steps"]
-    ran = sum(1 for entry in done.report["executions"] if entry["kind"] == "run")
-    if len(lines) > 20:
-        lines = [*lines[:20], f"… and {len(lines) - 20} more goals"]
-    if not ran and not steps["cached"]:
-        return [*lines, "everything is up to date, nothing was run"]
-    return [
-        *lines,
-        f"{ran} run{'s' if ran != 1 else ''}, {steps['cached']} from the store, {steps['up_to_date']} up to date, {done.report['seconds']:.1f} s",
-    ]
-
-
-def _proof(solution: Solution | None) -> str:
-    if solution is None or not solution.knot or solution.verdict != "FIXED":
-        return ""
-    return f": fixed point, proven in {solution.passes} pass{'es' if solution.passes != 1 else ''}"
 
 
 def listener_for(json_lines: bool) -> Console:

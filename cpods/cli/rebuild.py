@@ -71,6 +71,7 @@ def _wrong(flags: Flags) -> str:
 
 
 async def _rebuild(flags: Flags, listener: "Console") -> "Done":
+    from cpods.cli.glance import key_of
     from cpods.majordomo.context import Request
     from cpods.scheduler.core import Options
     from cpods.session import Call, rebuild
@@ -90,6 +91,7 @@ async def _rebuild(flags: Flags, listener: "Console") -> "Done":
         request=Request(options, seed=seed, force=flags.force),
         until_stable=True if flags.until_stable else False if flags.once else None,
         wait=not flags.no_wait,
+        glance="" if flags.force or flags.keep_unstable or seed not in ("", "warm", "clean") else key_of(flags._asdict()),
     )
     task = asyncio.current_task()
     assert task is not None

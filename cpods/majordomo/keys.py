@@ -93,7 +93,9 @@ class Keys:
         """The tools' fingerprint; computed again only if a file behind it has another state."""
         programs = sorted({step.argv[0], *step.tools}) if step.argv else sorted(step.tools)
         paths = [f"{program}={self._toolbox.which(program)}" for program in programs]
-        name = digest.of_parts([step.chef, step.tool, *paths, *(f"{n}={v}" for n, v in self.counted(step))])
+        name = digest.of_parts(
+            [step.chef, step.tool, self._toolbox.environment_key(), *paths, *(f"{n}={v}" for n, v in self.counted(step))]
+        )
         if name not in self._checked:
             self._checked[name] = self._fingerprint(name, step)
         return self._checked[name]

@@ -11,13 +11,14 @@ import msgspec
 
 from cpods.chefs.leftovers import leftovers
 from cpods.declaration import Project
+from cpods.digest import ABSENT
 from cpods.errors import UsageError
 from cpods.globs import is_pattern
 from cpods.ids import FilePath, normalise
 from cpods.model import Remembered, Result, Step
 from cpods.ports import Chef, Memory, Workspace
 
-
+_NAMED_MAX = 5
 #: Under this name and the project file's, the steps that it declared at the last build are remembered, one a line.
 PLANNED_FACT = "planned:"
 
@@ -119,21 +120,20 @@ def _check_places(steps: Mapping[str, Step], root: str) -> None:
 
 
 def check_clashes(
-    planned: Planned, memory: Memory, folder: Workspace, is_known_output: Callable[[Step, FilePath, str], bool]
-) -> list[FilePath]:
-    """Products that were changed by hand since they were made. Raises UsageError for a source that a step would overwrite."""
-    edited = []
+    planned: Planned, memory: Memory, folder: Workspace, is_known_output: Callable[[Step, FilePath, str], bool], force: bool
+) -> None:
+    """Refuses to write over sources: files at a step's outputs that cpods did not make. Raises UsageError; ``force`` allows it."""
+    foreign = []
     for step in planned.steps.values():
-        for path in step.outputs:
+        for path in () if step.open_reads or force else step.outputs:
             found = folder.digest(path)
-            written = memory.written.get(path)
-            if found == "absent" or (written is not None and written.digest == found):
-                continue
-            if written is not None:
-                edited.append(path)
-            elif not step.open_reads and path not in step.optional and not is_known_output(step, path, found):
-                raise UsageError(
-                    f"{path}: step {step.name} makes this file, but one that cpods did not make is there already; "
-                    "move it away, or name it in both optional and outputs if the step is to start from it"
-                )
-    return edited
+            if found != ABSENT and path not in memory.written and path not in step.optional and not is_known_output(step, path, found):
+                foreign.append((step.name, path))
+    if not foreign:
+        return
+    names = ", ".join(f"{path} (made by step {name})" for name, path in foreign[:_NAMED_MAX])
+    more = f" and {len(foreign) - _NAMED_MAX} more" if len(foreign) > _NAMED_MAX else ""
+    raise UsageError(
+        f"there already, but not made by cpods: {names}{more}; move them away, or call `cpods rebuild --force`, which replaces them "
+        "and keeps their content in the store (a file that a step starts from is named in both optional and outputs)"
+    )

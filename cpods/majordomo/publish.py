@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from cpods.digest import ABSENT
 from cpods.ids import FilePath, is_outside
 from cpods.model import Output, Solution
-from cpods.pod import local_synctex
 from cpods.ports import Memory, Objects, Workspace
+from cpods.synctex import local_synctex
 
 #: Reports of tools that stay in the mirror.
 _UNPUBLISHED = (".fls", ".blg", ".ilg", ".glg")

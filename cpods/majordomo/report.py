@@ -17,6 +17,7 @@ from cpods.model import Solution
 from cpods.orders import Execution
 
 VERSION = 1
+_GOALS_SHOWN = 20
 
 
 def full_report(build: Build, end: Ending, seconds: float) -> dict[str, Any]:
@@ -127,9 +128,37 @@ def _goal(build: Build, path: str) -> dict[str, Any]:
 def _pages(build: Build, path: str) -> int | None:
     results: Mapping[str, Any] = build.parts.memory.results
     maker = next((name for name, step in build.planned.steps.items() if path in step.outputs), None)
-    return results[maker].pages if maker in results else None
+    return results[maker].pages if maker is not None and maker in results else None
 
 
 def _seed(build: Build) -> str:
     seeds = set(build.seeds.values())
     return build.request.seed or (seeds.pop() if len(seeds) == 1 else "warm")
+
+
+def outcome_lines(build: Build, report: Mapping[str, Any]) -> list[str]:
+    """What a user is told at a good end: one line a goal, one in total."""
+    solutions = {output.path: solution for solution in build.core.solutions.values() for _, output in solution.outputs}
+    lines = []
+    for goal in report["goals"]:
+        if goal["digest"] is not None:
+            pages = f", {_counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
+            lines.append(f"{goal['path']}{pages}{_proof(solutions.get(goal['path']))}")
+    if len(lines) > _GOALS_SHOWN:
+        lines = [*lines[:_GOALS_SHOWN], f"… and {len(lines) - _GOALS_SHOWN} more goals"]
+    steps = report["steps"]
+    ran = sum(1 for entry in report["executions"] if entry["kind"] == "run")
+    if not ran and not steps["cached"]:
+        return [*lines, "everything is up to date, nothing was run"]
+    store = f"{steps['cached']} from the store, {steps['up_to_date']} up to date"
+    return [*lines, f"{_counted(ran, 'run')}, {store}, {report['seconds']:.1f} s"]
+
+
+def _proof(solution: Solution | None) -> str:
+    if solution is None or not solution.knot or solution.verdict != "FIXED":
+        return ""
+    return f": fixed point, proven in {_counted(solution.passes, 'pass', 'passes')}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

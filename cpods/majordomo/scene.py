@@ -30,6 +30,10 @@ class Scene:
             + [path for path, name in self._planned.leftovers.items() if path not in self._memory.written]
         )
 
+    def is_product(self, path: FilePath) -> bool:
+        """Whether some step makes ``path``, or an earlier tool left it where one will write."""
+        return path in self._declared or path in self._planned.leftovers or path in self._memory.written
+
     def present(self, path: FilePath) -> bool:
         """Whether a source file is there: a product is no source, changed by hand or not."""
         written = self._memory.written.get(path)

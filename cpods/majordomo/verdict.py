@@ -71,7 +71,8 @@ def _first_blocker(build: Build, unit: Unit) -> str:
 
 def _unstable(unit: Unit, solution: Solution) -> str:
     if solution.verdict == "PERIOD":
-        return f"{_goal(unit, solution)}: oscillates with period {solution.period}; the state with the smallest digest was chosen (policy = choose)"
+        how = f"oscillates with period {solution.period}; the state with the smallest digest was chosen (policy = choose)"
+        return f"{_goal(unit, solution)}: {how}"
     labels = sum(1 for moving in solution.moving if moving.label)
     what = f"{labels} labels still move" if labels else f"{len({m.artefact for m in solution.moving}) or 1} files still move"
     return f"{_goal(unit, solution)}: pass {solution.passes}, {what}; `cpods rebuild --until-stable` finishes"

@@ -1,0 +1,109 @@
+"""The short way of a null rebuild: plain flags, nothing changed since the last build, nothing heavy imported.
+
+Knows no build: any doubt, and the long way decides.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from cpods import __version__
+
+_STATE_FOLDER = ".cpods"
+_FLAGS = {"--until-stable": "until_stable", "--once": "once"}
+_VALUES = {"--seed": "seed", "-C": "folder", "--report": "report", "-j": "jobs", "--jobs": "jobs", "--max-passes": "max_passes"}
+
+
+def try_rebuild(arguments: list[str]) -> int | None:
+    """The exit code, if everything is as the last build left it; None if the long way must look."""
+    started = time.monotonic()
+    said = parse(arguments)
+    if said is None:
+        return None
+    root = os.path.abspath(str(said["folder"]))
+    state = os.path.abspath(os.environ.get("CPODS_STATE") or os.path.join(root, _STATE_FOLDER))
+    descriptor = _lock(state)
+    if descriptor is None:
+        return None
+    try:
+        from cpods.store.glance import environment_digest, is_current
+
+        catalogue = os.path.join(state, "catalogue.db")
+        found = is_current(catalogue, root, key_of(said), environment_digest(os.environ), __version__)
+    finally:
+        os.close(descriptor)
+    if found is None:
+        return None
+    return _tell(json.loads(found), str(said["report"]), time.monotonic() - started)
+
+
+def parse(arguments: list[str]) -> dict[str, object] | None:
+    """Flags that do not change what is up to date; None if there is any other."""
+    said: dict[str, object] = {
+        "goals": [],
+        "until_stable": False,
+        "once": False,
+        "seed": "",
+        "folder": ".",
+        "report": "",
+        "jobs": "",
+        "max_passes": "",
+    }
+    goals: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if argument in _FLAGS:
+            said[_FLAGS[argument]] = True
+        elif name in _VALUES:
+            said[_VALUES[name]] = value if equals else next(rest, "")
+        elif argument.startswith("-"):
+            return None
+        else:
+            goals.append(argument)
+    said["goals"] = goals
+    return said if said["seed"] in ("", "warm", "clean") and not (said["until_stable"] and said["once"]) else None
+
+
+def key_of(said: Mapping[str, Any]) -> str:
+    """The name of a call's goals and flags, as far as they decide what it makes."""
+    return json.dumps([list(said["goals"]), said["until_stable"], said["once"], said["seed"], str(said["max_passes"] or "")])
+
+
+def _lock(state: str) -> int | None:
+    """The project's lock, if nobody holds it and no interrupted build is to be put right."""
+    import fcntl
+
+    try:
+        if os.path.getsize(os.path.join(state, "journal.jsonl")):
+            return None
+        descriptor = os.open(os.path.join(state, "lock"), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _tell(found: dict[str, object], report_file: str, seconds: float) -> int | None:
+    report, lines = found["report"], found["lines"]
+    assert isinstance(report, dict) and isinstance(lines, list)
+    steps = report["steps"]["total"]
+    if report_file:
+        rest = {"seconds": round(seconds, 3), "executions": [], "notes": [], "knots": [knot | {"passes": 0} for knot in report["knots"]]}
+        report = report | rest | {"steps": {"total": steps, "ran": 0, "cached": 0, "up_to_date": steps}}
+        temporary = f"{report_file}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+            os.replace(temporary, report_file)
+        except OSError:
+            return None
+    sys.stdout.write("\n".join([*lines[:-1], "everything is up to date, nothing was run"]) + "\n")
+    return 0

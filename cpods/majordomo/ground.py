@@ -1,0 +1,62 @@
+"""What a finished build stood on: every file that it read, missed or made, as it was then.
+
+Knows no catalogue; the null-build check compares these rows with the folder.
+"""
+
+import os
+from collections.abc import Iterable
+
+from cpods.ids import GLOB_FACT, FilePath, is_fact
+from cpods.majordomo.context import Build
+from cpods.model import Result
+from cpods.ports import FileState
+from cpods.store.glance import ABSENT_SIZE, Ground, Row
+
+
+def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
+    """The ground of a build that ended well; None if something changed meanwhile, so that nothing can be promised.
+
+    ``others``: files that decide the plan without being read by a step (the project file).
+    """
+    results = _results(build)
+    reads = {read.path: read.absent for result in results for read in result.reads if not is_fact(read.path)}
+    made = {path for path, written in build.parts.memory.written.items() if written.step in build.core.finished_steps()}
+    globs = sorted({read.path[len(GLOB_FACT) :] for result in results for read in result.reads if read.path.startswith(GLOB_FACT)})
+    rows: list[Row] = []
+    for path in {*reads, *made, *others, *build.planned.goals}:
+        row = _row(build, path, may_appear=not reads.get(path, False) or path in made or build.scene.is_product(path))
+        if row is None:
+            return None
+        rows.append(row)
+    stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
+    return Ground(rows, stamps, globs)
+
+
+def _results(build: Build) -> list[Result]:
+    """Last results of all steps that the goals needed, helpers included."""
+    known = build.parts.memory.results
+    found: list[Result] = []
+    for name in build.core.finished_steps():
+        if name in known:
+            found.append(known[name])
+            found += (known[helper.name] for helper in known[name].helpers if helper.name in known)
+    for solution in build.core.solutions.values():
+        found += (result for _, result in solution.last)
+    return found
+
+
+def _row(build: Build, path: FilePath, may_appear: bool) -> Row | None:
+    state = build.parts.memory.files.get(path)
+    if state is not None:
+        return _of_state(path, state)
+    if os.path.lexists(os.path.join(build.parts.folder.root, path)):
+        if not may_appear:
+            return None
+        build.parts.folder.digest(path)
+        state = build.parts.memory.files.get(path)
+        return None if state is None else _of_state(path, state)
+    return (path, ABSENT_SIZE, 0, 0, 0, "", 0)
+
+
+def _of_state(path: FilePath, state: FileState) -> Row:
+    return (path, state.size, state.mtime_ns, state.ctime_ns, state.inode, state.digest, state.checked_ns)
