@@ -27,11 +27,17 @@ class Eyes:
         self._chefs = chefs
         self._producers = producers
         self._memo: dict[tuple[str, str], str] = {}
-        self._listing: tuple[FilePath, ...] | None = None
+        self._listing: set[FilePath] | None = None
 
-    def begin(self) -> None:
-        """Forgets the listing: the folder is looked at anew."""
-        self._listing = None
+    def appeared(self, path: FilePath) -> None:
+        """A file is in the folder now that may not have been there when it was listed."""
+        if self._listing is not None:
+            self._listing.add(path)
+
+    def vanished(self, path: FilePath) -> None:
+        """A file is gone from the folder."""
+        if self._listing is not None:
+            self._listing.discard(path)
 
     def filter_for(self, step: Step, path: FilePath) -> str:
         """Name of the filter through which ``step`` sees ``path``; '' for every byte."""
@@ -77,6 +83,34 @@ class Eyes:
         views = tuple((name, self._filtered(names[name], name, path, artefact.digest, artefact)) for name in sorted(names))
         return Version(artefact.digest, artefact.size, views)
 
+    def substituted(self, step: Step, overlay: Mapping[FilePath, Version | None], hidden: AbstractSet[FilePath]) -> dict[FilePath, Version]:
+        """Files that ``step`` must get as its filter leaves them, since it copies the rest without reading it.
+
+        A figure's dates are copied into the document by the engine: only with blanked ones the result is a function of
+        what the engine sees.
+        """
+        names: frozenset[str] = getattr(self._chefs[step.chef], "substituted", frozenset())
+        endings: tuple[str, ...] = getattr(self._chefs[step.chef], "substituted_endings", ())
+        found: dict[FilePath, Version] = {}
+        if not names:
+            return found
+        if self._listing is None:
+            self._listing = set(self._folder.listing())
+        for path in sorted({*self._listing, *overlay}):
+            if path.endswith(endings) and path not in hidden - overlay.keys() and self.filter_for(step, path) in names:
+                data = self._bytes(path, overlay)
+                plain = data if data is None else self._apply(step, self.filter_for(step, path), path, data)
+                if plain is not None and plain != data:
+                    artefact = self._objects.put_bytes(plain)
+                    found[path] = Version(artefact.digest, artefact.size)
+        return found
+
+    def _bytes(self, path: FilePath, overlay: Mapping[FilePath, Version | None]) -> bytes | None:
+        if path not in overlay:
+            return self._folder.read(path)
+        version = overlay[path]
+        return None if version is None else self._read(version.digest)
+
     def _filtered(self, step: Step, name: str, path: FilePath, raw: str, stored: Artefact | Version | None) -> str:
         known = self._memo.get((name, raw))
         if known is None:
@@ -98,5 +132,5 @@ class Eyes:
 
     def _glob(self, pattern: str, hidden: AbstractSet[FilePath]) -> str:
         if self._listing is None:
-            self._listing = tuple(self._folder.listing())
+            self._listing = set(self._folder.listing())
         return digest.of_parts(path for path in expand(pattern, self._listing) if path not in hidden)

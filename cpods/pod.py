@@ -20,6 +20,9 @@ from cpods.synctex import portable_synctex
 #: A file whose ctime is this near to the start of a run may have been written during it.
 _RACY_NS = 20_000_000
 
+#: Diary entries of steps in a mirror start with this: a knot's step may be recorded and run again in one batch.
+IN_MIRROR = "in a mirror: "
+
 
 class MirrorLike(Workspace, Protocol):
     """What a pod needs of a knot's mirror."""
@@ -81,21 +84,27 @@ class Pod:
 
     async def _in_mirror(self, order: Order) -> Cooked:
         mirror = self._mirror(order.knot)
-        mirror.prepare(order.overlay, order.hidden)
+        given = self._eyes.substituted(order.step, order.overlay, order.hidden)
+        mirror.prepare({**order.overlay, **given}, order.hidden)
         view = mirror.view()
-        exit = await self._execute(order, mirror.root, None)
+        exit = await self._execute_noted(order, mirror.root)
         observed = self._chefs[order.step.chef].observe(order.step, view, exit)
         seen = {*observed.reads, *observed.absent}
         untouched = [path for path in observed.reads if path not in order.overlay and not is_outside(path) and path not in observed.writes]
-        moved = [path for path in untouched if mirror.digest(path) != self._folder.digest(path)]
+        moved = [path for path in untouched if path not in given and mirror.digest(path) != self._folder.digest(path)]
+        moved += [path for path in untouched if path in given and self._refresh_differs(path)]
         if moved:
             for path in moved:
                 self._refresh(path)
-            return Cooked(self._execution(order, exit), None, stale=True, reads=tuple(sorted(seen)))
+            return Cooked(self._execution(order, exit), None, stale=True, problems=_moved(order.step, moved), reads=tuple(sorted(seen)))
         reads = self._reads(order, observed)
         if not self._is_usable(exit, observed):
             return self._failed(order, exit, observed)
         return self._store(order, exit, observed, reads, mirror)
+
+    def _refresh_differs(self, path: FilePath) -> bool:
+        before = self._folder.digest(path)
+        return self._refresh(path) != before
 
     def _refresh(self, path: FilePath) -> str:
         refresh: Callable[[FilePath], str] = getattr(self._folder, "refresh", self._folder.digest)
@@ -115,9 +124,11 @@ class Pod:
             self._restore(step, previous)
             raise
         observed = self._chefs[step.chef].observe(step, view, exit)
-        if any(self._refresh(path) != was for path, was in before.items()) or self._written_during(observed, before, started_ns):
+        moved = [path for path, was in before.items() if self._refresh(path) != was] or self._written_during(observed, before, started_ns)
+        if moved:
             self._restore(step, previous)
-            return Cooked(self._execution(order, exit), None, stale=True, reads=(*observed.reads, *observed.absent))
+            reads = (*observed.reads, *observed.absent)
+            return Cooked(self._execution(order, exit), None, stale=True, problems=_moved(step, moved), reads=reads)
         if exit.code != 0 or any(p.severity == "error" for p in observed.problems):
             failed = self._failed(order, exit, observed)
             self._restore(step, previous)
@@ -148,16 +159,26 @@ class Pod:
                 self._folder.install(path, digest)
         self._diary.end(step.name)
 
-    def _written_during(self, observed: Observation, before: Mapping[FilePath, str], started_ns: int) -> bool:
-        """Whether a read that only the run revealed was changed too late to know what the run saw."""
+    def _written_during(self, observed: Observation, before: Mapping[FilePath, str], started_ns: int) -> list[FilePath]:
+        """Reads that only the run revealed, if they were changed too late to know what the run saw."""
+        late = []
         for path in observed.reads:
             if path not in before:
                 try:
                     if os.stat(os.path.join(self._folder.root, path)).st_ctime_ns > started_ns - _RACY_NS:
-                        return True
+                        late.append(path)
                 except OSError:
-                    return True
-        return False
+                    late.append(path)
+        return late
+
+    async def _execute_noted(self, order: Order, root: str) -> Exit:
+        """Runs in a mirror: nothing in the folder is at stake, but after a kill the process is to be found and ended."""
+        note = IN_MIRROR + order.step.name
+        self._diary.begin(note, {})
+        try:
+            return await self._execute(order, root, lambda pid, ticks: self._diary.started(note, pid, ticks))
+        finally:
+            self._diary.end(note)
 
     # -- both ------------------------------------------------------------------------------------------------------
 
@@ -232,3 +253,10 @@ class Pod:
         if not path.endswith(".synctex.gz"):
             return self._objects.put_file(os.path.join(place.root, path))
         return self._objects.put_bytes(portable_synctex(place.read(path) or b"", place.root))
+
+
+def _moved(step: Step, paths: Iterable[FilePath]) -> tuple[Problem, ...]:
+    """What to say if inputs change each time a step runs: told only when the build gives up."""
+    names = ", ".join(sorted(paths))
+    text = f"step {step.name} has no stable inputs: {names} changed each time while it ran; if the step itself writes it, name it in both outputs and optional"
+    return (Problem(f"{text}, else call cpods again when nobody writes it"),)

@@ -120,6 +120,9 @@ class Objects(Protocol):
         Raises KeyError as :meth:`read` does, OSError if ``path`` cannot be written.
         """
 
+    def discard(self, digests: Iterable[str]) -> set[str]:
+        """Forgets those of the objects that were put and are not committed yet; returns their digests."""
+
     def commit(self) -> None:
         """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError."""
 

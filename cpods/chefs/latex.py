@@ -35,6 +35,10 @@ class LatexChef:
 
     name = "latex"
     version = 1
+    #: Seen through these filters, a file is given to the engine as the filter leaves it: pdfTeX copies an included
+    #: figure's dates without looking at them.
+    substituted = frozenset({pdfview.FILTER})
+    substituted_endings = (".pdf", ".PDF")
 
     def plan(self, declaration: Declaration, index: int, listing: Sequence[FilePath], recorded: Mapping[str, Remembered]) -> Sequence[Step]:
         """One step for the engine; its helpers follow from what it writes. Raises ProjectFileError for a name TeX cannot read."""
@@ -59,6 +63,8 @@ class LatexChef:
                 quiet=_QUIET,
                 pass_env=texsystem.PASS_ENV + declaration.env,
                 open_reads=True,
+                # Look-ups that nobody sees: any file that appears or goes may have been looked for.
+                globs=("**",) if _looks_unseen(declaration) else (),
                 may_write=(prefix + ".",),
                 always_mirror=True,
                 pure=True,
@@ -135,13 +141,17 @@ def _command(declaration: LatexDeclaration, argument: str) -> tuple[str, ...]:
     return (declaration.engine, *options, argument)
 
 
+def _looks_unseen(declaration: LatexDeclaration) -> bool:
+    return declaration.engine in _UNSEEN_LOOKUPS or declaration.shell_escape
+
+
 def _options(
     declaration: LatexDeclaration, prefix: str, listing: Sequence[FilePath], recorded: Mapping[str, Remembered]
 ) -> tuple[tuple[str, str], ...]:
     options: list[tuple[str, str]] = [("bibliography", declaration.bibliography), ("index", declaration.index)]
     if declaration.shell_escape:
         options.append(("shell_escape", "yes"))
-    if declaration.engine in _UNSEEN_LOOKUPS or declaration.shell_escape:
+    if _looks_unseen(declaration):
         options.append(("unseen_lookups", "yes"))
     bbl = prefix + ".bbl"
     if bbl in listing and not any(bbl in known.writes for known in recorded.values()):

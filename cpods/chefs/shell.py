@@ -74,7 +74,7 @@ class ShellChef:
             absent += more_absent
             problems += complaint
         if not problems:
-            problems = tuple(_not_made(step.name, path) for path in step.outputs if path not in writes)
+            problems = tuple(_not_made(step.name, path, view) for path in step.outputs if path not in writes)
         return Observation(reads=tuple(dict.fromkeys(reads)), absent=tuple(dict.fromkeys(absent)), writes=writes, problems=problems)
 
     def filter_for(self, step: Step, path: FilePath) -> str:
@@ -182,7 +182,7 @@ def _from_depfile(step: Step, view: View, ended_well: bool) -> tuple[list[FilePa
         return [], [], ()
     data = view.read(step.depfile)
     if data is None:
-        return [], [], (_not_made(step.name, step.depfile),) if ended_well else ()
+        return [], [], (_not_made(step.name, step.depfile, view),) if ended_well else ()
     try:
         rules = depfiles.parse(data)
     except ValueError as error:

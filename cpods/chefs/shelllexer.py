@@ -4,11 +4,13 @@ Knows no commands: what a word is for is :mod:`cpods.chefs.shellwords`' business
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
 _OPERATORS = ("&&", "||", ";;", ">>", "<<-", "<<", "<&", ">&", "<>", ">|", "&", "|", ";", "<", ">", "(", ")", "\n")
 _OPERATOR = re.compile("|".join(re.escape(operator) for operator in sorted(_OPERATORS, key=len, reverse=True)))
+_LITERALS = re.compile(r"[A-Za-z0-9_./,:=+@%^#-]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
 
@@ -32,6 +34,7 @@ class Scan(msgspec.Struct, frozen=True):
     plain: bool
 
 
+@lru_cache(maxsize=64)  # a step's command line is asked for several things at a time
 def scan(text: str) -> Scan:
     """The words of a command line. Never fails: an unclosed quotation reaches to the end, and is not plain."""
     lexer = _Lexer(text)
@@ -94,7 +97,10 @@ class _Lexer:
         self.found.append(Word(text, quoted=self.quoted, assignment=assignment))
 
     def _piece(self) -> str | None:
-        """One character, quotation or expansion of a word; None for an expansion."""
+        """Literal characters, a quotation or an expansion of a word; None for an expansion."""
+        if literals := _LITERALS.match(self.text, self.at):
+            self.at = literals.end()
+            return literals.group()
         char = self.text[self.at]
         if char == "'":
             return self._single()

@@ -31,6 +31,7 @@ class MachineToolbox:
         self._packages: dict[tuple[str, ...], str] = {}
         self._names: dict[str, str] = {}
         self._found: dict[str, str | None] = {}
+        self._key = ""
 
     def environment(self, name: str) -> str | None:
         """A variable of the build's environment."""
@@ -42,7 +43,8 @@ class MachineToolbox:
 
     def environment_key(self) -> str:
         """Digest of the variables that decide the answers: stamps hold only under the same one."""
-        return of_parts(part for name in _DECIDING for part in (name, self._environment.get(name, "")))
+        self._key = self._key or of_parts(part for name in _DECIDING for part in (name, self._environment.get(name, "")))
+        return self._key
 
     def which(self, program: str) -> str | None:
         """Absolute path of a program in the build's PATH."""

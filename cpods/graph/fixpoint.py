@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
+from cpods.digest import ABSENT
 from cpods.graph.order import pass_order
 from cpods.ids import FilePath
 from cpods.model import Output, Read, Result, Step, Verdict, Version
@@ -66,11 +67,13 @@ class KnotRun:
         self.steps: dict[str, Step] = {step.name: step for step in members}
         self.last: dict[str, Result] = {}
         self.reads: dict[str, dict[FilePath, str]] = {}
+        self._made: dict[FilePath, set[str]] = {}
         self.snapshots: list[Snapshot] = [Snapshot(dict(self.overlay), ())]
         self._order: list[str] = []
         self._handled: set[str] = set()
         self._ran_now = False
-        self._in_pass = False
+        #: A file from outside changed between two runs of a step: this way is a function of no one state of the sources.
+        self.torn = False
         self.outcome: Outcome | None = None
         self._begin_pass()
 
@@ -121,7 +124,7 @@ class KnotRun:
 
     def _seen(self, reader: str, path: FilePath) -> str:
         version = self.overlay.get(path)
-        return "absent" if version is None else version.seen(self._filter_for(self.steps[reader], path))
+        return ABSENT if version is None else version.seen(self._filter_for(self.steps[reader], path))
 
     # -- what happened ---------------------------------------------------------------------------------------------
 
@@ -132,12 +135,25 @@ class KnotRun:
         self.last[name] = result
         seen = self.reads.setdefault(name, {})
         for read in result.reads:
+            if seen.get(read.path, read.digest) != read.digest and read.path not in self.writer:
+                self.torn = True
             seen[read.path] = read.digest
         for output in result.outputs:
+            if self.overlay.get(output.path) is None:
+                self._appeared(output.path, name)
             self.overlay[output.path] = output.version
             self.writer[output.path] = name
+            self._made.setdefault(output.path, set()).add(output.version.digest)
         if self.steps[name].open_reads:
             self._plan_helpers(name, result)
+
+    def _appeared(self, path: FilePath, writer: str) -> None:
+        """A file that was not there: steps whose look-ups nobody sees (LuaTeX's own) count as having looked for it."""
+        for name, result in self.last.items():
+            blind = name != writer and name in self.steps and ("unseen_lookups", "yes") in self.steps[name].options
+            if blind and not any(read.path == path for read in result.reads):
+                self.last[name] = msgspec.structs.replace(result, reads=(*result.reads, Read(path, ABSENT)))
+                self.reads[name][path] = ABSENT
 
     def fail(self, name: str) -> None:
         """The step gave no usable result: the knot stops at once."""
@@ -183,9 +199,10 @@ class KnotRun:
         passes = len(self.snapshots) - 1
         waiting = tuple(name for name in self._order if name in self.steps and name not in self.last)
         if not any(self.is_stale(name) for name in self._order if name in self.last):
-            tail = self.states().index(self.states()[-1])
-            verdict: Verdict = "FAILED" if failing else "NOSTART" if waiting else "FIXED"
-            return Outcome(verdict, passes, tail, 1, waiting, failing)
+            if waiting and not failing:
+                return Outcome("NOSTART", passes if self.last else 0, waiting=waiting)
+            states = self.states()
+            return Outcome("FAILED" if failing else "FIXED", passes, states.index(states[-1]), 1, waiting, failing)
         states = self.states()
         earlier = states.index(states[-1])
         if earlier < passes and ran:
@@ -231,6 +248,12 @@ class KnotRun:
     def order(self) -> tuple[str, ...]:
         """Names in pass order, helpers included."""
         return tuple(name for name in self._order if name in self.steps)
+
+    def superseded(self) -> set[str]:
+        """Digests of files that members wrote on the way, that nobody read and that are not there at the end (PDFs of passes)."""
+        state = set(self.feedback())
+        kept = {version.digest for version in self.overlay.values() if version is not None}
+        return {digest for path, digests in self._made.items() if path not in state for digest in digests} - kept
 
     def external_reads(self) -> tuple[tuple[str, tuple[Read, ...]], ...]:
         """Reads from outside the knot over the whole way, by member: what the outcome is a function of."""

@@ -115,11 +115,13 @@ class Build:
         if self.parts.memory.written.get(path) != written:
             self.parts.memory.written[path] = self.changes.written[path] = written
             self.changes.owned[path] = digest
+            self.parts.eyes.appeared(path)
 
     def disown(self, path: FilePath) -> None:
         """``path`` is no product any more."""
         if self.parts.memory.written.pop(path, None) is not None:
             self.changes.written[path] = None
+            self.parts.eyes.vanished(path)
 
     def viewed(self, output: Output, readers: list[Step]) -> Output:
         """An output with what each of the readers that have a filter sees of it."""

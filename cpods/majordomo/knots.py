@@ -115,6 +115,8 @@ class Knots:
             solution = self._completed(order.knot, solution)
             if self._is_worth_storing(solution, order.knot):
                 self._parts.results.add_solution(solution)
+            self._forget_passes(order.knot, solution)
+            self._note_seen(order.knot, solution)
         self._build.core.solutions[order.knot] = solution
         if self._build.request.publish:
             try:
@@ -123,6 +125,21 @@ class Knots:
                 self._build.incomplete.add(order.knot)
                 return Concluded(order.knot, moved_on=True)
         return Concluded(order.knot)
+
+    def _forget_passes(self, knot: str, solution: Solution) -> None:
+        """Of a fixed point, what passes before the last made and nobody read (their PDFs) is not kept."""
+        run = self._build.run_of(knot)
+        if run is not None and solution.verdict == "FIXED":
+            for digest in self._parts.objects.discard(run.superseded()):
+                self._build.changes.artefacts.pop(digest, None)
+
+    def _note_seen(self, knot: str, solution: Solution) -> None:
+        """Notes what the filtered inputs of members are at the end: a later build compares with these, not with a pass's."""
+        run = self._build.run_of(knot)
+        overlay = {output.path: output.version for _, output in solution.outputs}
+        for name, result in solution.last:
+            if run is not None and name in run.steps:
+                self._settling.insignificant(run.steps[name], result, Settle(run.steps[name], knot, overlay))
 
     def _completed(self, knot: str, solution: Solution) -> Solution:
         """The outcome with its key, its seed, its date and its diagnosis."""

@@ -23,6 +23,7 @@ class MemoryObjects:
         self.disk = {} if disk is None else disk
         self.quarantined: dict[str, bytes] = {}
         self._data: dict[str, bytes] = {}
+        self._pending: set[str] = set()
 
     def put_file(self, path: str) -> Artefact:
         """Copies a file of ``disk`` in. Raises FileNotFoundError."""
@@ -33,7 +34,9 @@ class MemoryObjects:
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string."""
         artefact = Artefact(of_bytes(data, self.algorithm), len(data))
-        self._data.setdefault(artefact.digest, data)
+        if artefact.digest not in self._data:
+            self._data[artefact.digest] = data
+            self._pending.add(artefact.digest)
         return artefact
 
     def has(self, digest: str) -> bool:
@@ -52,8 +55,16 @@ class MemoryObjects:
         """Writes a verified copy to ``disk``. Raises KeyError as :meth:`read` does."""
         self.disk[path] = self.read(digest)
 
+    def discard(self, digests: Iterable[str]) -> set[str]:
+        """Forgets those of the objects that were put and are not committed yet; returns their digests."""
+        dropped = self._pending.intersection(digests)
+        for digest in dropped:
+            self.evict(digest)
+        return dropped
+
     def commit(self) -> None:
         """Nothing to make durable."""
+        self._pending.clear()
 
     def damage(self, digest: str, data: bytes) -> None:
         """For tests: replaces an object's bytes."""
@@ -62,6 +73,7 @@ class MemoryObjects:
     def evict(self, digest: str) -> None:
         """For tests: the object is gone."""
         self._data.pop(digest, None)
+        self._pending.discard(digest)
 
 
 class MemoryResults:

@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
 from cpods.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher, of_bytes
@@ -98,6 +99,16 @@ class ObjectStore:
         finally:
             os.close(source)
         self._touch(stored)
+
+    def discard(self, digests: Iterable[str]) -> set[str]:
+        """Forgets those of the objects that were put and are not committed yet; returns their digests."""
+        dropped = set()
+        for digest in digests:
+            temporary = self._pending.pop(digest, None)
+            if temporary is not None:
+                os.unlink(temporary)
+                dropped.add(digest)
+        return dropped
 
     def commit(self) -> None:
         """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError; call it again then."""

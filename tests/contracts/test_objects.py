@@ -153,3 +153,15 @@ def test_a_damaged_object_is_quarantined_and_can_be_put_again(bench: Bench, way:
     bench.objects.put_bytes(b"precious")
     bench.objects.commit()
     assert bench.objects.read(artefact.digest) == b"precious"
+
+
+def test_discard_forgets_only_what_is_not_committed(bench: Bench) -> None:
+    objects = bench.objects
+    kept = objects.put_bytes(b"committed")
+    objects.commit()
+    dropped = objects.put_bytes(b"a pass's PDF")
+    assert objects.discard([kept.digest, dropped.digest, "xxh3:" + "0" * 32]) == {dropped.digest}
+    assert objects.has(kept.digest)
+    assert not objects.has(dropped.digest)
+    objects.commit()
+    assert not objects.has(dropped.digest)
