@@ -5,9 +5,7 @@ order is made here from positions.
 """
 
 import heapq
-from collections.abc import Mapping, Set
-
-import networkx as nx
+from collections.abc import Iterable, Mapping, Set
 
 Edges = Mapping[str, Set[str]]
 
@@ -15,12 +13,29 @@ Edges = Mapping[str, Set[str]]
 def components(edges: Edges, rank: Mapping[str, int]) -> list[tuple[str, ...]]:
     """Strongly connected components in topological order, ties by rank; members of each by rank.
 
-    ``edges`` maps a step to the steps that depend on it. Tarjan's algorithm with Nuutila's changes, by networkx.
+    ``edges`` maps a step to the steps that depend on it. Tarjan's algorithm with Nuutila's changes, by networkx, where there
+    is a circle at all.
     """
+    parts: list[tuple[str, ...]] = [(name,) for name in rank]
+    ordered = _ordered(parts, edges, rank)
+    if len(ordered) == len(parts):
+        return ordered
+    parts = [tuple(sorted(part, key=rank.__getitem__)) for part in _connected(edges, rank)]
+    return _ordered(parts, edges, rank)
+
+
+def _connected(edges: Edges, rank: Mapping[str, int]) -> Iterable[Set[str]]:
+    import networkx as nx  # 170 ms that a project without circles need not pay
+
     graph = nx.DiGraph()
     graph.add_nodes_from(rank)
     graph.add_edges_from((a, b) for a, followers in edges.items() for b in followers)
-    parts = [tuple(sorted(part, key=rank.__getitem__)) for part in nx.strongly_connected_components(graph)]
+    found: Iterable[Set[str]] = nx.strongly_connected_components(graph)
+    return found
+
+
+def _ordered(parts: list[tuple[str, ...]], edges: Edges, rank: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """The parts in topological order, ties by rank; what lies on or behind a circle of parts is left out."""
     part_of = {name: part for part in parts for name in part}
     followers: dict[tuple[str, ...], set[tuple[str, ...]]] = {part: set() for part in parts}
     waits = dict.fromkeys(parts, 0)

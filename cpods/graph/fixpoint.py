@@ -197,8 +197,8 @@ class KnotRun:
 
     def _judge(self, failing: tuple[str, ...], ran: bool) -> Outcome | None:
         passes = len(self.snapshots) - 1
-        waiting = tuple(name for name in self._order if name in self.steps and name not in self.last)
-        if not any(self.is_stale(name) for name in self._order if name in self.last):
+        waiting = tuple(name for name in self._order if name in self.steps and self._is_waiting(name))
+        if not any(self.is_stale(name) for name in self._order if name in self.last and name not in waiting):
             if waiting and not failing:
                 return Outcome("NOSTART", passes if self.last else 0, waiting=waiting)
             states = self.states()
@@ -213,6 +213,10 @@ class KnotRun:
         if passes >= self.limit:
             return Outcome("DIVERGES", passes, failed=failing)
         return None
+
+    def _is_waiting(self, name: str) -> bool:
+        """Whether a step never ran, or would have to run again while a required input is gone (with the helper that made it)."""
+        return name not in self.last or (self.is_stale(name) and not self._is_startable(self.steps[name]))
 
     def feedback(self) -> tuple[FilePath, ...]:
         """Paths written by a member and read by a member, over the whole way so far, sorted."""

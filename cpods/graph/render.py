@@ -14,6 +14,8 @@ from cpods.ids import FilePath
 VERSION = 1
 _SOURCES_SHOWN = 6
 _PATHS_SHOWN = 4
+#: A chain of thousands of steps does not move to the right for ever: the text would grow with its square.
+_INDENT_MAX = 90
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Edge(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A knot: its steps in pass order, and how it ended last (None: not known)."""
+    """A knot: its steps in pass order, and how it ended last (None: not known; NOSTART also without a run)."""
 
     steps: tuple[str, ...]
     verdict: str | None = None
@@ -66,6 +68,7 @@ def connect(
     order: Sequence[str], reads: Mapping[str, Set[FilePath]], writes: Mapping[str, Set[FilePath]], knots: Sequence[Group]
 ) -> tuple[Edge, ...]:
     """The edges between steps by what they read and write, in the given order of readers and makers."""
+    rank = {name: index for index, name in enumerate(order)}
     makers: dict[FilePath, list[str]] = {}
     for name in order:
         for path in writes[name]:
@@ -79,8 +82,7 @@ def connect(
                 paths.setdefault(maker, []).append(path)
         edges += [
             Edge(maker, reader, tuple(paths[maker]), feedback=_goes_back(place.get(maker), place.get(reader)))
-            for maker in order
-            if maker in paths
+            for maker in sorted(paths, key=rank.__getitem__)
         ]
     return tuple(edges)
 
@@ -94,7 +96,7 @@ def narrowed(picture: Picture, names: Set[str]) -> Picture:
     return Picture(
         nodes=tuple(node for node in picture.nodes if node.name in names),
         edges=tuple(edge for edge in picture.edges if edge.maker in names and edge.reader in names),
-        knots=tuple(knot for knot in picture.knots if names.intersection(knot.steps)),
+        knots=tuple(knot for knot in picture.knots if not names.isdisjoint(knot.steps)),
         goals=tuple((path, maker) for path, maker in picture.goals if maker in names),
     )
 
@@ -137,9 +139,9 @@ class _Tree:
         while stack:
             unit, indent, is_last = stack.pop()
             head = indent + ("`- " if is_last else "|- ")
-            inner = indent + ("   " if is_last else "|  ")
+            inner = indent + ("   " if is_last else "|  ") if len(indent) < _INDENT_MAX else indent
             if unit in self._drawn:
-                self._lines.append(f"{head}{self._title(unit)} (see above)")
+                self._lines.append(f"{head}{self._name(unit)} (see above)")
                 continue
             self._drawn.add(unit)
             self._lines.append(head + self._title(unit))
@@ -150,10 +152,13 @@ class _Tree:
     def _title(self, unit: str | int) -> str:
         if isinstance(unit, int):
             knot = self._picture.knots[unit]
-            ended = f", {knot.verdict} after {_count(knot.passes or 0, 'pass', 'passes')}" if knot.verdict else ""
-            return f"knot of {_count(len(knot.steps), 'step', 'steps')}, in this order{ended}:"
-        node = self._nodes[unit]
-        return _title(node)
+            ended = f", {knot.verdict}" if knot.verdict else ""
+            passes = f" after {_count(knot.passes, 'pass', 'passes')}" if knot.passes is not None else ""
+            return f"knot of {_count(len(knot.steps), 'step', 'steps')}, in this order{ended}{passes}:"
+        return _title(self._nodes[unit])
+
+    def _name(self, unit: str | int) -> str:
+        return f"knot of {_some(self._picture.knots[unit].steps, _PATHS_SHOWN)}" if isinstance(unit, int) else unit
 
     def _members(self, unit: str | int) -> list[str]:
         return [name for name in self._picture.knots[unit].steps if name in self._nodes] if isinstance(unit, int) else [unit]

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from cpods.ids import FilePath
+from cpods.model import Step
 
 Part = tuple[str, ...]
 State = Literal["current", "from_store", "would_run", "may_run", "failed", "lacking", "blocked"]
@@ -49,6 +50,30 @@ class Finding(msgspec.Struct, frozen=True):
     insignificant: tuple[Change, ...] = ()
     text: str = ""
     behind: tuple[str, ...] = ()
+
+
+def stuck(members: Sequence[Step], is_there: Callable[[FilePath], bool]) -> dict[str, FilePath]:
+    """Members of a knot that can never start from nothing, each with an input that only members which cannot start make.
+
+    ``is_there(path)``: whether a path that no member makes is there, or will be. An engine may make more than it declares.
+    """
+    waiting = {step.name: step for step in members}
+    made: set[FilePath] = set()
+    own = {path for step in members for path in step.outputs}
+    while True:
+        lacking = {
+            name: path
+            for name, step in waiting.items()
+            for path in reversed(step.inputs)
+            if path not in made and (path in own or not is_there(path))
+        }
+        ready = [name for name in waiting if name not in lacking]
+        if not ready:
+            return lacking
+        if any(waiting[name].open_reads for name in ready):
+            return {}
+        for name in ready:
+            made.update(waiting.pop(name).outputs)
 
 
 def walk(parts: Sequence[Part], needs: Mapping[str, Set[str]], look: Callable[[Part], Mapping[str, Look]]) -> dict[str, Finding]:

@@ -20,6 +20,7 @@ from cpods.scheduler.states import Status, Unit
 
 #: A unit whose sources change while it is built is started again this often, then given up.
 RESTARTS_MAX = 20
+_KEEPS_CHANGING = "its inputs kept changing while it was built; save them and call cpods again"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class Core:
         self.solutions: dict[str, Solution] = {}
         self._flight: dict[str, tuple[Unit, int]] = {}
         self._after: dict[str, Status] = {}
+        self._planners: dict[str, str] = {}
         self._tick = 0
         self._busy = 0
         self._stop = False
@@ -74,7 +76,7 @@ class Core:
 
     def finished_steps(self) -> set[str]:
         """Declared steps whose outputs stand in the project folder now."""
-        return {name for unit in self.units.all() if unit.status is Status.DONE for name in unit.members}
+        return {name for unit in self.units.by_name.values() if unit.status is Status.DONE for name in unit.members}
 
     def blocked(self) -> list[Unit]:
         """Units that did not run and will not in this build."""
@@ -121,10 +123,11 @@ class Core:
     def _on_settled(self, event: Settled) -> list[Instruction]:
         flight = self._flight.get(event.step)
         unit = self._answered(event.step)
-        owner = self._owner(event.step, flight)
+        owner = self._owner(event.step)
         if event.result.exit_code == 0:
             self.failures.pop(event.step, None)
         self.hows[event.step] = _stronger(self.hows.get(event.step), event.how)
+        self._note_planners(event.step, event.result)
         if owner is not None and self._learn(owner, event.result):
             self._regraph()
         if unit is None or not self._is_current(flight):
@@ -132,6 +135,8 @@ class Core:
         if unit.run is None:
             return self._finish(unit, Status.DONE)
         unit.run.accept(event.step, event.result)
+        if unit.run.torn:
+            return self._on_moved(unit, event.step)
         if self.plan.options.fail_fast and event.result.exit_code != 0:
             unit.run.fail(event.step)
         return self._continue(unit)
@@ -139,26 +144,36 @@ class Core:
     def _on_spoilt(self, event: Spoilt) -> list[Instruction]:
         flight = self._flight.get(event.step)
         unit = self._answered(event.step)
-        owner = self._owner(event.step, flight)
+        owner = self._owner(event.step)
         if owner is not None and event.reads and self.knowledge.suspect(owner, event.reads):
             self._regraph()
         if unit is None or not self._is_current(flight):
             return self._advance()
-        if event.stale and unit.restarts < RESTARTS_MAX:
+        if event.stale:
+            return self._on_moved(unit, event.step, event.problems)
+        return self._fail(unit, Failure(event.step, event.problems, event.exit_code))
+
+    def _on_moved(self, unit: Unit, step: str, problems: tuple[Problem, ...] = ()) -> list[Instruction]:
+        """Something that the step reads changed meanwhile: its unit starts again, but not for ever."""
+        if unit.restarts < RESTARTS_MAX:
             return self._restart(unit)
-        problems = event.problems or (Problem("its inputs kept changing while it was built; save them and call cpods again"),)
-        self.failures[event.step] = Failure(event.step, problems, event.exit_code)
+        return self._fail(unit, Failure(step, problems or (Problem(_KEEPS_CHANGING),), None))
+
+    def _fail(self, unit: Unit, failure: Failure) -> list[Instruction]:
+        self.failures[failure.step] = failure
         if unit.run is None:
             return self._finish(unit, Status.FAILED)
-        unit.run.fail(event.step)
+        unit.run.fail(failure.step)
         return self._continue(unit)
 
     def _on_solved(self, unit: Unit, event: Solved) -> list[Instruction]:
         if event.solution is not None:
-            changed = [self._learn(owner, result) for name, result in event.solution.last if (owner := self._owner(name, (unit, 0)))]
+            for name, result in event.solution.last:
+                self._note_planners(name, result)
+            changed = [self._learn(owner, result) for name, result in event.solution.last if (owner := self._owner(name))]
             if any(changed):
                 self._regraph()
-                if self.units.by_name.get(unit.name) is not unit or unit.status is Status.WAITING:
+                if self.units.by_name.get(unit.name) is not unit or unit.status is not Status.RECALLING:
                     return self._advance()
             for name, _ in event.solution.last:
                 self.hows[name] = _stronger(self.hows.get(name), "up_to_date" if event.untouched else "cached")
@@ -181,15 +196,12 @@ class Core:
 
     # -- units -----------------------------------------------------------------------------------------------------
 
-    def _owner(self, step: str, flight: tuple[Unit, int] | None) -> str | None:
+    def _owner(self, step: str) -> str | None:
         """The declared step whose knowledge a step's run adds to: itself, or the engine that planned this helper."""
-        if step in self.plan.steps:
-            return step
-        if flight is None:
-            return None
-        run = flight[0].run
-        planner = run.steps[step].planner if run is not None and step in run.steps else None
-        return planner or flight[0].name
+        return step if step in self.plan.steps else self._planners.get(step)
+
+    def _note_planners(self, engine: str, result: Result) -> None:
+        self._planners.update((helper.name, helper.planner or engine) for helper in result.helpers)
 
     def _learn(self, owner: str, result: Result) -> bool:
         return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs))
@@ -238,14 +250,27 @@ class Core:
         return [instruction, *self._advance()]
 
     def _finish(self, unit: Unit, status: Status) -> list[Instruction]:
+        if status.is_dead_end and self._falls_apart(unit):
+            return self._advance()
         unit.status = status
         unit.finished = self._tick
         if status is Status.FAILED:
-            failed = sum(1 for other in self.units.all() if other.status is Status.FAILED)
+            failed = sum(1 for other in self.units.by_name.values() if other.status is Status.FAILED)
             self._stop = 0 < self.plan.options.failures_max <= failed
         if not status.is_open:
             self.units.release(unit)
         return self._advance()
+
+    def _falls_apart(self, unit: Unit) -> bool:
+        """Whether only presumptions held a unit together that comes to a bad end: then its parts are tried on their own."""
+        if not self.knowledge.graph.soft:
+            return False
+        self.units.give_up(unit)
+        self._regraph()
+        if self.units.by_name.get(unit.name) is unit:
+            return False
+        self.solutions.pop(unit.name, None)
+        return True
 
     def _advance(self) -> list[Instruction]:
         """Starts ready units while there are free slots; Finish when nothing is left."""
@@ -290,8 +315,15 @@ class Core:
         for goal in self.plan.goals:
             if not self.knowledge.graph.maker.get(goal) and not self.plan.present(goal) and not fresh:
                 raise UsageError(
-                    f"{goal}: no step makes this goal and it is no file of the project; `cpods graph show` tells what can be made"
+                    f"{goal}: no step makes this goal and it is no file of the project{self._nearest(goal)}; "
+                    "`cpods graph show` tells what can be made"
                 )
+
+    def _nearest(self, goal: FilePath) -> str:
+        import difflib  # only a mistake pays for the import
+
+        known = [*self.plan.steps, *(path for step in self.plan.steps.values() for path in step.outputs)]
+        return "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(goal, known, n=1))
 
 
 _STRENGTH = {"up_to_date": 0, "cached": 1, "ran": 2}

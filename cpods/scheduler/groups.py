@@ -65,7 +65,7 @@ def end_group(pid: int, ticks: int, grace_seconds: float = GRACE_SECONDS) -> boo
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        return False
+        return _end_leaderless(pid, ticks)
     try:
         # Asked only now: the descriptor holds on to the process whose start time we read.
         if start_ticks(pid) != ticks or not _leads(pid):
@@ -78,6 +78,58 @@ def end_group(pid: int, ticks: int, grace_seconds: float = GRACE_SECONDS) -> boo
         os.close(descriptor)
     _kill_rest(pid)
     return True
+
+
+def end_strays(folder: str) -> list[int]:
+    """Ends steps below ``folder`` that were started but never noted, as their cpods was killed in between; their group ids.
+
+    Told by all marks of such a process at once: it leads a session, its parent is gone, it reads nothing, its two outputs
+    are pipes, and its environment is a step's. A user's shell or editor in the folder has none of them but the first.
+    """
+    real = os.path.realpath(folder)
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _is_stray(int(name), real):
+            found.append(int(name))
+            end_group(int(name), start_ticks(int(name)) or 0)
+    return sorted(found)
+
+
+def _is_stray(pid: int, folder: str) -> bool:
+    fields = _stat_fields(pid)
+    if fields is None or int(fields[3]) != pid or _is_cpods_child(int(fields[1])):
+        return False
+    try:
+        links = [os.readlink(f"/proc/{pid}/{name}") for name in ("cwd", "fd/0", "fd/1", "fd/2")]
+    except OSError:
+        return False
+    inside = f"{links[0]}/".startswith(f"{folder}/")
+    return inside and links[1] == os.devnull and all(link.startswith("pipe:") for link in links[2:]) and _has_step_environment(pid)
+
+
+def _is_cpods_child(parent: int) -> bool:
+    """Whether a living cpods is the parent: an orphan's is init, or whoever adopts orphans here."""
+    try:
+        with open(f"/proc/{parent}/cmdline", "rb") as file:
+            return b"cpods" in file.read()
+    except OSError:
+        return False
+
+
+def _has_step_environment(pid: int) -> bool:
+    """Whether a process was given what every step is given, and hardly anything else is."""
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        names = {entry.partition(b"=")[0] for entry in file.read().split(b"\0")}
+        return {b"SOURCE_DATE_EPOCH", b"FORCE_SOURCE_DATE"} <= names
+    return False
+
+
+def _end_leaderless(group: int, ticks: int) -> bool:
+    """Ends what a leader that has ended left in its session. The environment tells it from another session of that number."""
+    left = [pid for pid in members(group) if (start_ticks(pid) or 0) >= ticks and _has_step_environment(pid)]
+    if left:
+        _kill_rest(group)
+    return bool(left)
 
 
 def _leads(pid: int) -> bool:

@@ -16,9 +16,12 @@ def _declared(step: Step) -> tuple[frozenset[FilePath], frozenset[FilePath]]:
 
 
 def _first_traffic(step: Step, remembered: Remembered | None, claimed: Mapping[FilePath, str]) -> Traffic:
-    """What is known before the build. What others declare to make now is no more one's own."""
+    """What is known before the build. What others declare to make now is no more one's own.
+
+    A step that reads what it declares and no more is not held to what it declared at an earlier build.
+    """
     reads, writes = _declared(step)
-    if remembered is None:
+    if remembered is None or not (step.open_reads or step.depfile):
         return Traffic(reads, writes, known=not step.open_reads)
     own = (path for path in remembered.writes if claimed.get(path, step.name) == step.name) if step.open_reads else ()
     return Traffic(reads | remembered.reads, writes | frozenset(own))
@@ -46,7 +49,12 @@ class Knowledge:
         now = Traffic(before.reads | frozenset(reads), before.writes, before.known)
         self.traffic[step] = now
         self._note_readers(step, now.reads - before.reads)
-        return any(self._makers.get(path) for path in now.reads - before.reads)
+        news = now.reads - before.reads
+        return any(self._makers.get(path) for path in news) or (bool(news) and self._has_fresh())
+
+    def _has_fresh(self) -> bool:
+        """Whether an engine never ran: it may be presumed to make what another step just missed."""
+        return any(not traffic.known for traffic in self.traffic.values())
 
     def learn(self, step: str, reads: Iterable[FilePath], writes: Iterable[FilePath]) -> bool:
         """Takes what a declared step (or a helper of it) really read and wrote. True if the graph may look different now.

@@ -24,6 +24,8 @@ class Units:
         self._waits: dict[str, int] = {}
         self._followers: dict[str, set[str]] = {}
         self._heap: list[tuple[int, str]] = []
+        #: Steps that came to a bad end in this build: nothing is presumed of what only they could pass on.
+        self._barren: set[str] = set()
 
     def of_step(self, step: str) -> Unit | None:
         """The unit of a declared step; None if no goal needs it."""
@@ -37,6 +39,7 @@ class Units:
         """Groups the needed steps anew; units that may have seen something unfinished start again."""
         graph = self._knowledge.graph
         rank = {name: self._knowledge.rank[name] for name in steps}
+        graph = self._without_barren(graph)
         parts = components(graph.joined(), rank)
         old = self.by_name
         self.by_name = {}
@@ -48,6 +51,27 @@ class Units:
         self._link(graph, parts)
         self._reset_early_starters(parts)
         self._count_waits(parts)
+
+    def give_up(self, unit: Unit) -> None:
+        """The unit came to a bad end: from now on a presumption neither groups its steps nor those that need them."""
+        self._barren.update(unit.members)
+
+    def _without_barren(self, graph: StepGraph) -> StepGraph:
+        """The graph without presumptions that start at a barren step, or at one that needs a barren step and so cannot run.
+
+        A presumption groups an engine that never ran with its surroundings; it must not hold it back with what failed there.
+        """
+        if not graph.soft or not self._barren:
+            return graph
+        blocked: set[str] = set()
+        todo = [name for name in graph.hard if name in self._barren]
+        while todo:
+            name = todo.pop()
+            if name not in blocked:
+                blocked.add(name)
+                todo.extend(graph.hard.get(name, ()))
+        soft = {maker: readers for maker, readers in graph.soft.items() if maker not in blocked}
+        return StepGraph(hard=graph.hard, soft=soft, maker=graph.maker)
 
     def _unit(self, part: tuple[str, ...], steps: Mapping[str, Step], old: Unit | None) -> Unit:
         mirrored = len(part) > 1 or steps[part[0]].always_mirror or self._knowledge.reads_own_writes(part[0])
