@@ -72,6 +72,115 @@ def rebuild(
     )
 
 
+_FOLDER = typer.Option(".", "-C", metavar="DIR", help="Project folder.")
+_NO_WAIT = typer.Option(False, "--no-wait", help="Do not wait for another build of this project.")
+_graph = typer.Typer(no_args_is_help=True, help="Look at the step graph.")
+_store = typer.Typer(no_args_is_help=True, help="Look after the store.")
+_typer.add_typer(_graph, name="graph")
+_typer.add_typer(_store, name="store")
+
+
+@_graph.command("show")
+def graph_show(
+    goals: list[str] = typer.Argument(None, metavar="[GOAL…]", help="Only what these need (default: the project's goals)."),
+    form: str = typer.Option("tree", "--format", metavar="tree|dot|json", help="Text, Graphviz or JSON."),
+    knots: bool = typer.Option(False, "--knots", help="Only steps of knots."),
+    stale: bool = typer.Option(False, "--stale", help="Only steps that are not up to date, with their state."),
+    folder: str = _FOLDER,
+) -> None:
+    """Show the step graph: knots grouped, feedback edges marked. Takes no lock."""
+    from cpods.cli import graphshow
+
+    raise typer.Exit(graphshow.run(folder, tuple(goals or ()), form, knots, stale))
+
+
+@_typer.command()
+def why(
+    name: str = typer.Argument(..., metavar="GOAL|STEP", help="A file that a step makes, or a step (helpers too: bibtex:paper)."),
+    folder: str = _FOLDER,
+) -> None:
+    """Say why a step ran or did not in the last build, and what it would do now."""
+    from cpods.cli import why as command
+
+    raise typer.Exit(command.run(folder, name))
+
+
+@_typer.command("log")
+def show_log(
+    step: str = typer.Argument(..., metavar="STEP", help="A step, a helper, or a file that one makes."),
+    folder: str = _FOLDER,
+) -> None:
+    """Print what a step's last run said."""
+    from cpods.cli import logs
+
+    raise typer.Exit(logs.run(folder, step))
+
+
+@_typer.command()
+def status(
+    goals: list[str] = typer.Argument(None, metavar="[GOAL…]", help="Only these (default: the project's goals)."),
+    folder: str = _FOLDER,
+) -> None:
+    """Say which goals are current, stale or unstable, how knots ended, and who builds now."""
+    from cpods.cli import status as command
+
+    raise typer.Exit(command.run(folder, tuple(goals or ())))
+
+
+@_typer.command()
+def verify(
+    goals: list[str] = typer.Argument(None, metavar="[GOAL…]", help="Only these (default: the project's goals)."),
+    folder: str = _FOLDER,
+    no_wait: bool = _NO_WAIT,
+    report: str = typer.Option("", "--report", metavar="FILE", help="Write a JSON report."),
+    json_lines: bool = typer.Option(False, "--json", help="Print JSON lines instead of text."),
+) -> None:
+    """Replay every knot from a clean start and run one pass at its fixed point: exit 1 if anything differs."""
+    from cpods.cli import verify as command
+
+    raise typer.Exit(command.run(command.Flags(folder, tuple(goals or ()), no_wait, report, json_lines)))
+
+
+@_typer.command()
+def clean(
+    dry_run: bool = typer.Option(False, "-n", "--dry-run", help="Say what would go, remove nothing."),
+    folder: str = _FOLDER,
+    no_wait: bool = _NO_WAIT,
+) -> None:
+    """Remove generated files that were not edited since; the next build takes them from the store."""
+    from cpods.cli import clean as command
+
+    raise typer.Exit(command.run(folder, dry_run, no_wait))
+
+
+@_store.command("stat")
+def store_stat(folder: str = _FOLDER) -> None:
+    """Print what the store holds."""
+    from cpods.cli import store
+
+    raise typer.Exit(store.run_stat(folder))
+
+
+@_store.command("fsck")
+def store_fsck(
+    rebuild: bool = typer.Option(False, "--rebuild", help="Make the catalogue anew from the store."),
+    folder: str = _FOLDER,
+    no_wait: bool = _NO_WAIT,
+) -> None:
+    """Verify every object and record; set damaged ones aside."""
+    from cpods.cli import store
+
+    raise typer.Exit(store.run_fsck(folder, rebuild, no_wait))
+
+
+@_store.command("collect")
+def store_collect(folder: str = _FOLDER, no_wait: bool = _NO_WAIT) -> None:
+    """Evict what was used longest ago, down to [store] max_bytes."""
+    from cpods.cli import store
+
+    raise typer.Exit(store.run_collect(folder, no_wait))
+
+
 def app() -> int:
     """Runs the application; the exit code."""
     try:

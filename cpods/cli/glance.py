@@ -15,6 +15,7 @@ from cpods import __version__
 _STATE_FOLDER = ".cpods"
 _FLAGS = {"--until-stable": "until_stable", "--once": "once"}
 _VALUES = {"--seed": "seed", "-C": "folder", "--report": "report", "-j": "jobs", "--jobs": "jobs", "--max-passes": "max_passes"}
+_SHORT = ("-j", "-C")  # their value may stand right behind them: -j2
 
 
 def try_rebuild(arguments: list[str]) -> int | None:
@@ -56,6 +57,8 @@ def parse(arguments: list[str]) -> dict[str, object] | None:
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
+        if argument[:2] in _SHORT and argument[2:]:
+            name, equals, value = argument[:2], "=", argument[2:]
         if argument in _FLAGS:
             said[_FLAGS[argument]] = True
         elif name in _VALUES:

@@ -4,14 +4,21 @@ Knows no build; see session.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cpods.cli.console import Console
     from cpods.session import Done
+
+
+#: Thresholds of the garbage collector: what a build keeps is much and holds few circles, so that looking for them is waste.
+_COLLECTION = (200_000, 20, 100)
 
 
 class Flags(NamedTuple):
@@ -37,7 +44,6 @@ class Flags(NamedTuple):
 def run(flags: Flags) -> int:
     """Builds, prints, writes the report; the exit code."""
     from cpods.cli.console import listener_for
-    from cpods.session import write_report
 
     listener = listener_for(flags.json_lines)
     wrong = _wrong(flags)
@@ -45,18 +51,30 @@ def run(flags: Flags) -> int:
         from cpods.majordomo.report import bare_report
 
         listener.failed(wrong)
-        if flags.report:
-            write_report(flags.report, bare_report("invalid", 2, 0.0, [wrong], [], flags.seed))
+        _report(flags, bare_report("invalid", 2, 0.0, [wrong], [], flags.seed), listener)
         return 2
+    if flags.dry_run:
+        from cpods.cli import dryrun
+
+        return asyncio.run(dryrun.run(flags))
+    gc.set_threshold(*_COLLECTION)
     done = asyncio.run(_rebuild(flags, listener))
     listener.ended(done)
+    written = _report(flags, done.report, listener)
+    return done.ending.exit_code or (0 if written else 1)
+
+
+def _report(flags: Flags, report: "Mapping[str, Any]", listener: "Console") -> bool:
+    """Writes the report if one is wanted; False, and the user is told, if that cannot be done."""
+    from cpods.session import write_report
+
     if flags.report:
         try:
-            write_report(flags.report, done.report)
+            write_report(flags.report, report)
         except OSError as error:
             listener.failed(f"{flags.report}: the report cannot be written ({error.strerror})")
-            return done.ending.exit_code or 1
-    return done.ending.exit_code
+            return False
+    return True
 
 
 def _wrong(flags: Flags) -> str:
@@ -95,5 +113,6 @@ async def _rebuild(flags: Flags, listener: "Console") -> "Done":
     )
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await rebuild(call, os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))
