@@ -56,12 +56,11 @@ def of_bytes(data: bytes, algorithm: str = DEFAULT_ALGORITHM) -> str:
 
 def of_parts(parts: Iterable[str], algorithm: str = DEFAULT_ALGORITHM) -> str:
     """Digest of a sequence of texts; each is length-prefixed, so that no two sequences collide by concatenation."""
-    hasher = new_hasher(algorithm)
+    pieces: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogateescape")
-        hasher.update(b"%d:" % len(data))
-        hasher.update(data)
-    return finish(hasher, algorithm)
+        pieces += (b"%d:" % len(data), data)
+    return of_bytes(b"".join(pieces), algorithm)
 
 
 def of_descriptor(descriptor: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[str, int]:
@@ -86,6 +85,6 @@ def of_file(path: str, algorithm: str = DEFAULT_ALGORITHM) -> tuple[str, int]:
 def algorithm_of(digest: str) -> str:
     """The algorithm named in a digest. Raises ValueError if the text is no digest."""
     algorithm, _, hexes = digest.partition(":")
-    if _HEX_LENGTH.get(algorithm) != len(hexes) or any(c not in "0123456789abcdef" for c in hexes):
+    if _HEX_LENGTH.get(algorithm) != len(hexes) or hexes.strip("0123456789abcdef"):
         raise ValueError(f"not a digest: {digest!r}")
     return algorithm

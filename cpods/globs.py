@@ -9,10 +9,12 @@ from functools import lru_cache
 
 from cpods.ids import FilePath
 
+_SPECIAL = frozenset("*?[")
+
 
 def is_pattern(path: str) -> bool:
     """Whether a path in a project file is a pattern. A literal ``*`` is written ``[*]``, a literal ``[`` is ``[[]``."""
-    return any(char in path for char in "*?[")
+    return not _SPECIAL.isdisjoint(path)
 
 
 def expand(pattern: str, listing: Iterable[FilePath]) -> tuple[FilePath, ...]:

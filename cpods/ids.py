@@ -4,6 +4,7 @@ Knows no file system: a path here is text.
 """
 
 import posixpath
+from functools import lru_cache
 from typing import NewType
 
 StepName = NewType("StepName", str)
@@ -32,11 +33,12 @@ def is_outside(path: FilePath) -> bool:
     return path.startswith("/") or path == ".." or path.startswith("../")
 
 
+@lru_cache(maxsize=4096)  # one declaration's paths are asked for many times in a row
 def normalise(path: str, cwd: str = ".") -> FilePath:
     """The project path of ``path`` as named in folder ``cwd``; outside paths stay absolute or start with ``../``."""
     if path.startswith("/"):
         return "/" + posixpath.normpath(path).lstrip("/")
-    return posixpath.normpath(posixpath.join(cwd, path))
+    return posixpath.normpath(path if cwd == "." else posixpath.join(cwd, path))
 
 
 def within(path: str, root: str) -> FilePath:

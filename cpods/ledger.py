@@ -70,5 +70,5 @@ class BuildLedger:
             await self._catalogue.save(changes)
         for name in recorded:
             self.end(name)
-        if recorded and not self._open:
+        if not self._open:
             self._journal.clear()

@@ -5,6 +5,7 @@ Knows no graph and no build: an order comes in, what was cooked goes out.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -117,12 +118,19 @@ class Pod:
         started_ns = self._clock.now_ns()
         before = {path: self._refresh(path) for path in (*step.inputs, *step.optional)}
         previous = self._clear_outputs(step)
-        view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
         try:
-            exit = await self._execute(order, self._folder.root, lambda pid, ticks: self._diary.started(step.name, pid, ticks))
+            return await self._between_notes(order, before, previous, started_ns)
         except BaseException:
-            self._restore(step, previous)
+            with suppress(OSError):  # a full disk, say: then the next call, which finds the note in the diary, does it
+                self._restore(step, previous)
             raise
+
+    async def _between_notes(
+        self, order: Order, before: Mapping[FilePath, str], previous: Mapping[FilePath, str], started_ns: int
+    ) -> Cooked:
+        step = order.step
+        view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
+        exit = await self._execute(order, self._folder.root, lambda pid, ticks: self._diary.started(step.name, pid, ticks))
         observed = self._chefs[step.chef].observe(step, view, exit)
         moved = [path for path, was in before.items() if self._refresh(path) != was] or self._written_during(observed, before, started_ns)
         if moved:
@@ -152,11 +160,12 @@ class Pod:
 
     def _restore(self, step: Step, previous: Mapping[FilePath, str]) -> None:
         """After a run that does not count: outputs as they were before."""
+        for path in previous:
+            self._folder.remove(path)  # first all of them: the disk may be full
         for path, digest in previous.items():
-            if digest == ABSENT:
-                self._folder.remove(path)
-            else:
-                self._folder.install(path, digest)
+            if digest != ABSENT:
+                with suppress(KeyError):  # the store has lost it
+                    self._folder.install(path, digest)
         self._diary.end(step.name)
 
     def _written_during(self, observed: Observation, before: Mapping[FilePath, str], started_ns: int) -> list[FilePath]:

@@ -9,6 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +45,7 @@ KINDS: Mapping[str, type[Declaration]] = {
 }
 _TABLES = {"project": "[project]", "store": "[store]", "step": "[[step]]"}
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_STEP_HEADER = re.compile(r"\s*\[\[[ \t]*step[ \t]*\]\]")
 _VALUE_PLACE = re.compile(r" - at `\$\.(\w+)((?:\[\d+\])?)")
 _MAGIC = re.compile(rb"\s*%+\s*!\s*TEX\s+(?:TS-)?program\s*=\s*(\w+)", re.IGNORECASE)
 _KIND_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -64,11 +66,10 @@ def parse(data: bytes, name: str = PROJECT_FILE) -> Project:
     """
     text = _decode(data, name)
     tables = _load(text, name)
-    lines = key_lines(text)
     try:
-        return _project(tables, lines, name)
+        return _project(tables, text, name)
     except Mistake as mistake:
-        raise ProjectFileError(f"{name}:{nearest_line(lines, mistake.path)}", mistake.message) from None
+        raise ProjectFileError(f"{name}:{nearest_line(key_lines(text), mistake.path)}", mistake.message) from None
 
 
 def bare(main: str, data: bytes = b"") -> Project:
@@ -117,7 +118,7 @@ def _load(text: str, name: str) -> dict[str, Any]:
         raise ProjectFileError(f"{name}:{line}", f"broken TOML: {what}{column}; expected key = value or a [table]") from None
 
 
-def _project(tables: dict[str, Any], lines: Mapping[KeyPath, int], name: str) -> Project:
+def _project(tables: dict[str, Any], text: str, name: str) -> Project:
     for key in tables:
         _check_table_name(key)
     settings = _convert(ProjectSettings, _dated(_table(tables, "project")), ("project",), "[project]")
@@ -126,9 +127,19 @@ def _project(tables: dict[str, Any], lines: Mapping[KeyPath, int], name: str) ->
     check_store(store)
     steps = _steps(tables)
     declarations = tuple(_declaration(table, ("step", index), name) for index, table in enumerate(steps))
-    starts = [nearest_line(lines, ("step", index)) for index in range(len(steps))]
+    starts = _starts(text, len(steps))
     check_claims(declarations, starts, {index: ("step", index) for index in range(len(steps))})
     return Project(settings, store, declarations, tuple(f"{name}:{line}" for line in starts), name)
+
+
+def _starts(text: str, count: int) -> list[int]:
+    """The line of each step. Only a text whose headers do not stand plainly on lines of their own is scanned in full."""
+    if '"""' not in text and "'''" not in text:
+        plain = [number for number, line in enumerate(text.split("\n"), 1) if line.lstrip().startswith("[[") and _STEP_HEADER.match(line)]
+        if len(plain) == count:
+            return plain
+    lines = key_lines(text)
+    return [nearest_line(lines, ("step", index)) for index in range(count)]
 
 
 def _check_table_name(key: str) -> None:
@@ -186,8 +197,13 @@ def _declaration(table: dict[str, Any], place: KeyPath, file: str) -> Declaratio
     return declaration
 
 
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
 def _convert(kind: type[_Struct], table: dict[str, Any], place: KeyPath, what: str) -> _Struct:
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for key in table:
         if key not in fields:
             raise Mistake((*place, key), _unknown(key, list(fields), what))

@@ -5,6 +5,7 @@ Knows no TOML and no line numbers: a mistake is a place in the tables and a sent
 
 import datetime
 import math
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from cpods.tomllines import KeyPath
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*")
+#: Limits of Linux' file systems, less what the project's own folder may need.
+_NAME_BYTES_MAX, _PATH_BYTES_MAX = 255, 2048
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -202,10 +205,16 @@ def _check_path(place: KeyPath, key: str, path: str) -> None:
     _check_text(place, key, path)
     if not path:
         raise Mistake(place, f"`{key}` holds an empty path; expected a path inside the project")
+    if len(path) * 4 > _NAME_BYTES_MAX and _is_too_long(path):
+        raise Mistake(place, f"`{path[:40]}…` in `{key}` is too long for a path; expected names of at most {_NAME_BYTES_MAX} bytes")
     if is_outside(normalise(path)):
         raise Mistake(place, f"`{path}` in `{key}` leads out of the project; expected a path below the project folder")
     if normalise(path).startswith(FACT_PREFIX):
         raise Mistake(place, f"`{path}` in `{key}` starts with {FACT_PREFIX}, which cpods keeps for itself; expected another name")
+
+
+def _is_too_long(path: str) -> bool:
+    return len(os.fsencode(path)) > _PATH_BYTES_MAX or any(len(os.fsencode(part)) > _NAME_BYTES_MAX for part in path.split("/"))
 
 
 def _check_text(place: KeyPath, key: str, text: str) -> None:

@@ -3,6 +3,7 @@
 Knows no terminal; the listener hears what happens.
 """
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -13,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from cpods import __version__
+from cpods import __version__, crash
 from cpods.chefs.registry import chefs
-from cpods.declaration import Project
-from cpods.errors import CpodsError
+from cpods.declaration import Project, StoreSettings
+from cpods.errors import CpodsError, Interrupted
 from cpods.loader import load
 from cpods.majordomo.account import Account, Listener, Reason
 from cpods.majordomo.context import Build, Parts, Request
@@ -32,7 +33,7 @@ from cpods.store import glance
 from cpods.store.collect import collect
 from cpods.store.glance import environment_digest
 from cpods.store.journal import Journal
-from cpods.wiring import Places, Site, locked, places
+from cpods.wiring import POD, Places, Site, locked, places
 
 #: Under this name and a step's, why it ran or did not is remembered for `cpods why`.
 WHY_FACT = "why:"
@@ -62,7 +63,7 @@ class Done(msgspec.Struct):
 
 
 async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener, on_wait: Callable[[str], None]) -> Done:
-    """Builds. Never raises a CpodsError or OSError: they become the ending, and the report says so."""
+    """Builds. Never raises an Exception: each becomes the ending, and the report says so. So does being cancelled."""
     started = time.monotonic()
     account = Account(listener)
     try:
@@ -74,20 +75,25 @@ async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener
             end = ending(build)
             report = full_report(build, end, time.monotonic() - started)
             await site.close()
-            _collect(site, project, account)
+            await collect_garbage(site, project.store.max_bytes, account)
             if end.status == "done" and call.glance:
                 _remember(call, where, build, environment, report)
             return Done(report, end, build, project)
-    except (CpodsError, OSError) as error:
-        end = _ending_of(error)
+    except (Exception, asyncio.CancelledError) as error:
+        end = _ending_of(error, call, environment)
         report = bare_report(end.status, end.exit_code, time.monotonic() - started, list(end.errors), account.executions, call.request.seed)
         return Done(report, end)
 
 
-def _ending_of(error: CpodsError | OSError) -> Ending:
+def _ending_of(error: BaseException, call: Call, environment: Mapping[str, str]) -> Ending:
+    if isinstance(error, asyncio.CancelledError):
+        error = Interrupted("interrupted before any step was started")
     if isinstance(error, CpodsError):
         return Ending(error.status, error.exit_code, (str(error),), ())
-    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if not isinstance(error, OSError):
+        return Ending("failed", crash.EXIT_CODE, (crash.crashed(places(call.root, StoreSettings(), environment).state, error),), ())
+    where = places(call.root, StoreSettings(), environment)
+    what = f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error} (project {where.root})"
     return Ending("failed", 1, (f"{what}; nothing that was finished before is lost, call cpods again when this is mended",), ())
 
 
@@ -146,10 +152,13 @@ def _reasons(build: Build) -> dict[str, Reason]:
     return found
 
 
-def _collect(site: Site, project: Project, account: Account) -> None:
+async def collect_garbage(site: Site, max_bytes: int, account: Account) -> None:
     """Keeps the store below its quota; only a build that ran something can have grown it."""
-    if account.executions:
-        collect(site.where.store, project.store.max_bytes, needed_objects(site.memory))
+    if account.executions and site.catalogue is not None:
+        done = collect(site.where.store, max_bytes, needed_objects(site.memory))
+        if done.digests:
+            await site.catalogue.ownership.drop(POD, done.digests)
+            await site.close()
 
 
 def _remember(call: Call, where: Places, build: Build, environment: Mapping[str, str], report: Mapping[str, Any]) -> None:

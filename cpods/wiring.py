@@ -3,6 +3,7 @@
 The only place that knows which part stands behind which port.
 """
 
+import asyncio
 import os
 import secrets
 import time
@@ -15,15 +16,16 @@ from cpods.chefs.registry import chefs
 from cpods.chefs.toolbox import MachineToolbox
 from cpods.declaration import Project, StoreSettings
 from cpods.eyes import Eyes
+from cpods.errors import Locked
 from cpods.ids import STATE_FOLDER
 from cpods.ledger import PUBLISHING, BuildLedger
 from cpods.majordomo.context import Parts
 from cpods.majordomo.keys import Calendar, Keys
 from cpods.model import Step
 from cpods.pod import MirrorLike, Pod
-from cpods.ports import Memory, Written
+from cpods.ports import Changes, Memory, Written
 from cpods.scheduler.executor import ProcessExecutor
-from cpods.scheduler.groups import end_group
+from cpods.scheduler.groups import end_group, end_strays
 from cpods.store.catalogue import SqlCatalogue, open_catalogue
 from cpods.store.journal import Journal
 from cpods.store.lock import ProjectLock, make_state_folder
@@ -35,6 +37,9 @@ from cpods.store.workspace import Folder
 
 #: The name of this machine's worker while there is no federation.
 POD = "here"
+
+#: How often a waiting call asks for the lock again.
+_LOCK_LOOK_SECONDS = 0.05
 
 
 class WallClock:
@@ -186,12 +191,12 @@ async def locked(
     for name in ("log", "work"):
         os.makedirs(os.path.join(where.state, name), exist_ok=True)
     lock = ProjectLock(where.state)
-    lock.acquire(wait, on_wait)
+    await _acquire(lock, wait, on_wait)
     try:
         async with opened(where, settings, environment) as site:
             journal = Journal(where.state)
             try:
-                _recover(site, journal)
+                await _recover(site, journal)
                 yield site, journal
             finally:
                 journal.close()
@@ -199,13 +204,36 @@ async def locked(
         lock.release()
 
 
-def _recover(site: Site, journal: Journal) -> None:
+async def _acquire(lock: ProjectLock, wait: bool, on_wait: Callable[[str], None]) -> None:
+    """Takes the lock; waits for it in the event loop, where a signal can end the wait. Raises Locked."""
+    try:
+        lock.acquire(wait=False)
+        return
+    except Locked:
+        if not wait:
+            raise
+    on_wait(lock.holder())
+    while True:
+        await asyncio.sleep(_LOCK_LOOK_SECONDS)
+        with suppress(Locked):
+            lock.acquire(wait=False)
+            return
+
+
+async def _recover(site: Site, journal: Journal) -> None:
     """After a kill: ends orphans, restores the outputs of plain steps, completes what was being published."""
     left = journal.unfinished()
     if not left:
         return
-    journal.recover(site.folder, end_group)
+    assert site.catalogue is not None
+    if any(not entry.pid and not entry.step.startswith(PUBLISHING) for entry in left):
+        end_strays(site.where.root)  # killed between the start of a process and its note
+    published = Changes()
     for entry in left:
         if entry.step.startswith(PUBLISHING):
             step = entry.step[len(PUBLISHING) :]
-            site.memory.written.update((path, Written(step, digest)) for path, digest in entry.outputs.items())
+            published.written.update((path, Written(step, digest)) for path, digest in entry.outputs.items())
+    site.memory.written.update({path: written for path, written in published.written.items() if written is not None})
+    if published.written:
+        await site.catalogue.save(published)  # before the journal forgets: else a second kill would make strangers of these files
+    journal.recover(site.folder, end_group)

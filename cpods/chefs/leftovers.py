@@ -9,7 +9,11 @@ from collections.abc import Collection, Sequence
 from cpods.ids import FilePath
 from cpods.model import Step
 
-_FEEDBACK = (".aux", ".toc", ".lof", ".lot", ".out", ".idx", ".ind", ".glo", ".gls", ".bcf", ".run.xml", "-blx.bib")
+_FEEDBACK = (
+    *(".aux", ".toc", ".lof", ".lot", ".out", ".idx", ".ind", ".glo", ".gls", ".bcf", ".run.xml", "-blx.bib"),
+    # what beamer, minitoc, todonotes, theorem and glossary packages feed back
+    *(".nav", ".snm", ".vrb", ".tdo", ".loa", ".lol", ".thm", ".acn", ".acr", ".glsdefs", ".mtc", ".maf", ".brf", ".xdy", ".upa", ".upb"),
+)
 _REPORTS = (".log", ".fls", ".blg", ".ilg", ".glg", ".synctex.gz", ".fdb_latexmk", ".pdf", ".xdv", ".dvi")
 
 

@@ -156,8 +156,9 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _not_made(name: str, path: FilePath) -> Problem:
-    return Problem(f"step {name} ended well but did not make {path}", file=path)
+def _not_made(name: str, path: FilePath, view: View) -> Problem:
+    instead = " (a folder is there now; outputs are files)" if posixpath.isdir(posixpath.join(view.root, path)) else ""
+    return Problem(f"step {name} ended well but did not make {path}{instead}", file=path)
 
 
 def _tools(declaration: ShellDeclaration, argv: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ import msgspec
 
 _OPERATORS = ("&&", "||", ";;", ">>", "<<-", "<<", "<&", ">&", "<>", ">|", "&", "|", ";", "<", ">", "(", ")", "\n")
 _OPERATOR = re.compile("|".join(re.escape(operator) for operator in sorted(_OPERATORS, key=len, reverse=True)))
+#: Nothing in it means anything to a shell, so that blanks alone part its words.
+_SIMPLE = re.compile(r"[A-Za-z0-9_./,:=+@%^ \t-]+")
 _LITERALS = re.compile(r"[A-Za-z0-9_./,:=+@%^#-]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
@@ -37,6 +39,8 @@ class Scan(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=64)  # a step's command line is asked for several things at a time
 def scan(text: str) -> Scan:
     """The words of a command line. Never fails: an unclosed quotation reaches to the end, and is not plain."""
+    if _SIMPLE.fullmatch(text):
+        return Scan(tuple(Word(word, assignment=_ASSIGNMENT.match(word) is not None) for word in text.split()), (), True)
     lexer = _Lexer(text)
     lexer.run()
     return Scan(tuple(lexer.found), tuple(lexer.nested), lexer.plain)

@@ -5,6 +5,7 @@ Knows POSIX sh syntax well enough to find command words; knows no variables' val
 
 import posixpath
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from cpods.chefs.shelllexer import Word, scan
 
@@ -121,6 +122,7 @@ def _behind_wrapper(name: str, rest: list[str | None]) -> list[str | None]:
     return rest[at + 1 :] if name == "timeout" else rest[at:]
 
 
+@lru_cache(maxsize=64)  # asked for all programs and for local ones; the caller changes no list
 def _commands(run: str, depth: int) -> list[list[str | None]]:
     if depth > _DEPTH_MAX:
         return []

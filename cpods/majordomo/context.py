@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from cpods.digest import of_parts
 from cpods.eyes import Eyes
 from cpods.graph.fixpoint import KnotRun
 from cpods.ids import FilePath
@@ -130,5 +131,6 @@ class Build:
 
 
 def log_name(step: str) -> str:
-    """The file name of a step's log."""
-    return "".join(char if char.isalnum() or char in "._-" else "_" for char in step)[:150] + ".log"
+    """The file name of a step's log: readable, and different for different steps."""
+    readable = "".join(char if char.isalnum() or char in "._-" else "_" for char in step)[:100]
+    return f"{readable}-{of_parts([step])[5:13]}.log"

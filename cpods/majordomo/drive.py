@@ -4,6 +4,9 @@ Knows no SQL, no process and no transport: only ports.
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
 from cpods.errors import Interrupted
 from cpods.events import Conclude, Event, Finish, Instruction, Recall, Settle
@@ -14,6 +17,8 @@ from cpods.ports import Changes
 
 #: Records are written in batches of this many settled steps, and at the end.
 _BATCH = 256
+#: So many instructions that need no process are carried out before running steps and interrupts are looked after.
+_AT_ONCE_MAX = 64
 
 
 class MajorDomo:
@@ -27,18 +32,23 @@ class MajorDomo:
 
     async def rebuild(self) -> None:
         """Builds until nothing is left to do. Raises UsageError, OSError, StoreDamaged; records are saved in any case."""
-        tasks: dict[asyncio.Task[Event], Instruction] = {}
+        tasks: set[asyncio.Task[Event]] = set()
         try:
-            pending = self._build.core.start()
+            pending = deque(self._build.core.start())
             while True:
-                for instruction in pending:
+                for _ in range(_AT_ONCE_MAX):
+                    if not pending:
+                        break
+                    instruction = pending.popleft()
                     if isinstance(instruction, Finish):
                         return
-                    tasks[asyncio.ensure_future(self._carry_out(instruction))] = instruction
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                pending = []
-                for task in done:
-                    del tasks[task]
+                    event = self._at_once(instruction)
+                    if event is not None:
+                        pending += self._build.core.handle(event)
+                    elif isinstance(instruction, Settle):
+                        tasks.add(asyncio.ensure_future(self._settling.run(instruction)))
+                for task in await self._ended(tasks, wait=not pending):
+                    tasks.remove(task)
                     pending += self._build.core.handle(task.result())
                 if self._build.settled >= _BATCH:
                     await self._save()
@@ -47,12 +57,22 @@ class MajorDomo:
         finally:
             await self._end(list(tasks))
 
+    async def _ended(self, tasks: set["asyncio.Task[Event]"], wait: bool) -> set["asyncio.Task[Event]"]:
+        """The tasks that have ended, after waiting for one if ``wait``; others and interrupts get their turn in any case."""
+        if wait:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done
+        await asyncio.sleep(0)
+        return {task for task in tasks if task.done()}
+
     async def _end(self, tasks: list["asyncio.Task[Event]"]) -> None:
+        """Ends what still runs and saves. A further interrupt hastens the former and cannot stop the latter."""
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await self._save()
+        await _to_the_end(tasks)
+        save = asyncio.ensure_future(self._save())
+        await _to_the_end([save], hasten=False)
+        save.result()
 
     async def _save(self) -> None:
         changes, self._build.changes = self._build.changes, Changes()
@@ -62,10 +82,21 @@ class MajorDomo:
         changes.files.update(getattr(self._parts.folder, "take_changed_states", dict)())
         await self._parts.ledger.save(changes)
 
-    async def _carry_out(self, instruction: Instruction) -> Event:
+    def _at_once(self, instruction: Instruction) -> Event | None:
+        """What came of an instruction that needs no process; None for a step that must run."""
         if isinstance(instruction, Settle):
-            return await self._settling.settle(instruction)
+            return self._settling.at_once(instruction)
         if isinstance(instruction, Recall):
             return self._knots.recall(instruction)
         assert isinstance(instruction, Conclude)
         return self._knots.conclude(instruction)
+
+
+async def _to_the_end(tasks: Sequence["asyncio.Future[Any]"], hasten: bool = True) -> None:
+    """Waits for all, whatever comes of them; a cancel of the caller is passed on to them, or kept from them."""
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks if hasten else ():
+                task.cancel()

@@ -20,7 +20,8 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
     """
     results = _results(build)
     reads = {read.path: read.absent for result in results for read in result.reads if not is_fact(read.path)}
-    made = {path for path, written in build.parts.memory.written.items() if written.step in build.core.finished_steps()}
+    finished = build.core.finished_steps()
+    made = {path for path, written in build.parts.memory.written.items() if written.step in finished}
     globs = sorted({read.path[len(GLOB_FACT) :] for result in results for read in result.reads if read.path.startswith(GLOB_FACT)})
     rows: list[Row] = []
     for path in {*reads, *made, *others, *build.planned.goals}:

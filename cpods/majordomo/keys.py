@@ -17,6 +17,8 @@ from cpods.ports import Chef, Clock, Fingerprint
 #: Given to every step but never part of a key: where things lie on this machine.
 _PLACE = ("PATH", "HOME", "USER", "TMPDIR")
 _LOCALE = ("LANG", "LC_ALL", "TZ")
+#: Seconds up to the year 5138; beyond it tools fail each in its own way.
+_EPOCH_DIGITS_MAX = 11
 
 
 class Calendar:
@@ -30,8 +32,8 @@ class Calendar:
         self.fixed: int | None = None
         said = environment.get("SOURCE_DATE_EPOCH")
         if said:
-            if not said.isdecimal():
-                raise UsageError(f"SOURCE_DATE_EPOCH is {said!r}: expected whole seconds since 1970")
+            if not (said.isascii() and said.isdecimal() and len(said) <= _EPOCH_DIGITS_MAX):
+                raise UsageError(f"SOURCE_DATE_EPOCH is {said[:40]!r}: expected whole seconds since 1970, such as 1700000000")
             self.fixed = int(said)
         elif settings.date != "today":
             self.fixed = epoch(settings.date)
@@ -65,21 +67,28 @@ class Keys:
         known: dict[str, Fingerprint],
     ) -> None:
         self._settings = settings
-        self._environment = environment
+        self._environment = dict(environment)  # os.environ decodes at each look-up
         self._chefs = chefs
         self._toolbox = toolbox
         self._known = known
-        self._memo: dict[tuple[object, ...], str] = {}
+        self._static: dict[str, tuple[Step, str]] = {}
+        self._counted: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        self._names: dict[tuple[object, ...], str] = {}
         self._checked: dict[str, str] = {}
         self.fresh: dict[str, Fingerprint] = {}
         self.used: dict[str, Fingerprint] = {}
 
     def counted(self, step: Step) -> list[tuple[str, str]]:
         """The variables that are part of the key, with their values, sorted."""
-        names = {*_LOCALE, *step.pass_env, *self._settings.env}
-        found = {name: self._environment[name] for name in names if name in self._environment and name not in _PLACE}
-        found.update((name, value) for name, value in step.env if name not in step.quiet)
-        return sorted(found.items())
+        if step.pass_env not in self._counted:
+            names = {*_LOCALE, *step.pass_env, *self._settings.env}
+            self._counted[step.pass_env] = sorted(
+                (name, self._environment[name]) for name in names if name in self._environment and name not in _PLACE
+            )
+        passed = self._counted[step.pass_env]
+        if not step.env:
+            return passed
+        return sorted({**dict(passed), **{name: value for name, value in step.env if name not in step.quiet}}.items())
 
     def environment(self, step: Step, date: int) -> tuple[tuple[str, str], ...]:
         """The whole environment of a run."""
@@ -91,14 +100,21 @@ class Keys:
 
     def fingerprint(self, step: Step) -> str:
         """The tools' fingerprint; computed again only if a file behind it has another state."""
-        programs = sorted({step.argv[0], *step.tools}) if step.argv else sorted(step.tools)
-        paths = [f"{program}={self._toolbox.which(program)}" for program in programs]
-        name = digest.of_parts(
-            [step.chef, step.tool, self._toolbox.environment_key(), *paths, *(f"{n}={v}" for n, v in self.counted(step))]
-        )
+        deciding = (step.chef, step.tool, step.argv[:1], step.tools, step.pass_env, step.env, step.quiet)
+        if deciding not in self._names:
+            self._names[deciding] = self._name(step)
+        name = self._names[deciding]
         if name not in self._checked:
             self._checked[name] = self._fingerprint(name, step)
         return self._checked[name]
+
+    def _name(self, step: Step) -> str:
+        """Digest of what decides which tools a step runs, and how they see the environment."""
+        programs = sorted({step.argv[0], *step.tools}) if step.argv else sorted(step.tools)
+        paths = [f"{program}={self._toolbox.which(program)}" for program in programs]
+        return digest.of_parts(
+            [step.chef, step.tool, self._toolbox.environment_key(), *paths, *(f"{n}={v}" for n, v in self.counted(step))]
+        )
 
     def _fingerprint(self, name: str, step: Step) -> str:
         known = self._known.get(name)
@@ -110,6 +126,12 @@ class Keys:
 
     def static(self, step: Step) -> str:
         """The static key: chef and version, arguments, counted environment, tools, declared names."""
+        known = self._static.get(step.name)
+        if known is None or known[0] is not step:
+            known = self._static[step.name] = (step, self._static_key(step))
+        return known[1]
+
+    def _static_key(self, step: Step) -> str:
         chef = self._chefs[step.chef]
         parts: list[str] = [chef.name, str(chef.version), self.fingerprint(step), step.cwd, step.depfile, "argv"]
         for title, values in (

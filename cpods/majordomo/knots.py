@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from cpods.chefs.leftovers import is_feedback
+from cpods.digest import ABSENT
+from cpods.errors import UsageError
 from cpods.events import Conclude, Concluded, Event, Recall, Settle, Solved
 from cpods.graph.diagnose import diagnose
 from cpods.graph.order import pass_order
@@ -160,11 +162,7 @@ class Knots:
         refresh = getattr(self._parts.folder, "refresh", self._parts.folder.digest)
         for path in {read.path for _, reads in solution.reads for read in reads if not is_fact(read.path)}:
             refresh(path)
-        hidden = self._build.scene.hidden()
-        steps = run.steps
-        return any(
-            True for name, reads in solution.reads if name in steps for _ in self._build.lookup.differences(steps[name], reads, {}, hidden)
-        )
+        return any(True for _ in self._build.lookup.moved(solution, run.steps, self._build.scene.hidden()))
 
     def _is_worth_storing(self, solution: Solution, knot: str) -> bool:
         """Whether the outcome answers later builds: proofs from a clean seed, fixed points from a warm one (under that seed).
@@ -202,6 +200,7 @@ class Knots:
         build = self._build
         memory = self._parts.memory.knots.get(order.knot) or KnotMemory()
         if order.publish:
+            self._refuse_sources(solution)
             published, notes = self._publisher.publish(self._owners(solution), solution)
             for note in notes:
                 build.account.note(note)
@@ -218,6 +217,21 @@ class Knots:
             memory = KnotMemory(good=memory.good, unstable=solution)
         if self._parts.memory.knots.get(order.knot) != memory:
             self._parts.memory.knots[order.knot] = build.changes.knots[order.knot] = memory
+
+    def _refuse_sources(self, solution: Solution) -> None:
+        """Raises UsageError if a member wrote, unasked, over a file that cpods did not make."""
+        planned, folder = self._build.planned, self._parts.folder
+        members = [planned.steps[name] for name in solution.members]
+        own = {path for step in members for path in step.outputs} | planned.leftovers.keys() | self._parts.memory.written.keys()
+        for writer, output in () if self._build.request.force else solution.outputs:
+            path = output.path
+            if path in own or not is_published(path) or any(path.startswith(p) for step in members for p in step.may_write):
+                continue
+            if folder.digest(path) not in (ABSENT, output.version.digest):
+                raise UsageError(
+                    f"{path}: {writer} writes this file, but one that cpods did not make is there already; move it away, or call "
+                    "`cpods rebuild --force`, which replaces it and keeps its content in the store"
+                )
 
     def _owners(self, solution: Solution) -> dict[FilePath, str]:
         """The declared step that stands for the writer of each published file: of a helper, its engine."""

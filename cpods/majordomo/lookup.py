@@ -10,7 +10,7 @@ import msgspec
 
 from cpods.digest import ABSENT
 from cpods.eyes import NOTHING, Eyes
-from cpods.ids import FilePath
+from cpods.ids import FilePath, is_fact
 from cpods.majordomo.keys import Calendar, Keys
 from cpods.model import Read, Result, Solution, Step, Version
 from cpods.ports import KnotMemory, Memory, Objects, Results, Workspace
@@ -100,15 +100,19 @@ class Lookup:
         """The static key of a knot."""
         return self._keys.solution(list(members))
 
-    def good(self, members: Iterable[Step], memory: KnotMemory | None, hidden: AbstractSet[FilePath]) -> Solution | None:
+    def good(
+        self, members: Iterable[Step], memory: KnotMemory | None, hidden: AbstractSet[FilePath], overlay: Overlay = NOTHING
+    ) -> Solution | None:
         """The last good solution if no member is stale in the present state."""
         steps = list(members)
         good = memory.good if memory is not None else None
-        if good is None or good.key != self.knot_key(steps) or not self.fits(steps, good, hidden, None, frozenset()):
+        if good is None or good.key != self.knot_key(steps) or not self.fits(steps, good, hidden, overlay):
             return None
         return good
 
-    def solution(self, members: Iterable[Step], hidden: AbstractSet[FilePath], only_clean: bool, cap: int) -> Solution | None:
+    def solution(
+        self, members: Iterable[Step], hidden: AbstractSet[FilePath], only_clean: bool, cap: int, overlay: Overlay = NOTHING
+    ) -> Solution | None:
         """A stored solution that fits; those from a clean seed first. One that diverged under a smaller cap is no answer."""
         steps = list(members)
         stored = list(reversed(self._results.solutions(self.knot_key(steps))))
@@ -118,15 +122,13 @@ class Lookup:
                 continue
             if solution.verdict != "DIVERGES" and solution.passes > cap:
                 continue
-            if self.fits(steps, solution, hidden, None, frozenset()):
+            if self.fits(steps, solution, hidden, overlay):
                 return solution
         return None
 
-    def fits(
-        self, members: list[Step], solution: Solution, hidden: AbstractSet[FilePath], date: int | None, written: AbstractSet[FilePath]
-    ) -> bool:
+    def fits(self, members: list[Step], solution: Solution, hidden: AbstractSet[FilePath], overlay: Overlay = NOTHING) -> bool:
         """Whether all that a solution read from outside is there now, its tools are the same, and its files are stored."""
-        if not self._calendar.fits(solution.date, date):
+        if not self._calendar.fits(solution.date, None):
             return False
         steps = {step.name: step for step in members}
         for result in dict(solution.last).values():
@@ -134,10 +136,25 @@ class Lookup:
         for name, result in solution.last:
             if name not in steps or self._keys.static(steps[name]) != result.static_key:
                 return False
-        for name, reads in solution.reads:
-            if name in steps and any(True for _ in self.differences(steps[name], reads, NOTHING, hidden | written)):
-                return False
+        if any(True for _ in self.moved(solution, steps, hidden, overlay)):
+            return False
         return all(self._objects.has(output.version.digest) for _, output in solution.outputs)
+
+    def moved(
+        self, solution: Solution, steps: Mapping[str, Step], hidden: AbstractSet[FilePath], overlay: Overlay = NOTHING
+    ) -> Iterable[Difference]:
+        """Reads from outside that are not as a solution recorded them.
+
+        A helper that was dropped on the way is no step any more: what it read must be the same to the byte.
+        """
+        for name, reads in solution.reads:
+            if name in steps:
+                yield from self.differences(steps[name], reads, overlay, hidden)
+            else:
+                for read in reads:
+                    now = read.digest if is_fact(read.path) else self._eyes.raw(read.path, overlay, hidden)
+                    if now != read.digest:
+                        yield Difference(read.path, read.digest, now)
 
 
 def absent_or(digest: str) -> str:

@@ -5,7 +5,8 @@ Knows no scheduling and runs nothing.
 
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import msgspec
 
@@ -40,14 +41,15 @@ class Planned(msgspec.Struct, frozen=True):
 
 def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memory, chefs: Mapping[str, Chef]) -> Planned:
     """All steps of the project in order, and the wanted goals as paths. Raises UsageError."""
-    remembered = {name: recollect(result, memory) for name, result in memory.results.items()}
+    remembered = _recollections(memory)
     patterned = any(is_pattern(p) for d in project.declarations for p in (*getattr(d, "inputs", ()), *getattr(d, "sources", ())))
     listing = list(folder.listing()) if patterned or any(d.chef == "latex" for d in project.declarations) else []
     known = [*listing, *(output for d in project.declarations for output in map(normalise, getattr(d, "outputs", ())))]
+    known = sorted(set(known))
     steps: dict[str, Step] = {}
     where: dict[str, str] = {}
     for index, declaration in enumerate(project.declarations):
-        for step in chefs[declaration.chef].plan(declaration, index, sorted(set(known)), remembered):
+        for step in chefs[declaration.chef].plan(declaration, index, known, remembered):
             place = project.where[index] if index < len(project.where) else project.file
             if step.name in steps:
                 raise UsageError(f"{place}: step {step.name} is declared twice; give one of them another name")
@@ -68,12 +70,19 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
     )
 
 
-def recollect(result: Result, memory: Memory) -> Remembered:
-    """What the last result of a step (with its helpers' last results) tells of its traffic."""
+def _recollections(memory: Memory) -> dict[str, Remembered]:
+    """What the last result of every step tells of its traffic."""
+    written: dict[str, list[FilePath]] = {}
+    for path, entry in memory.written.items():
+        written.setdefault(entry.step, []).append(path)
+    return {name: _recollect(result, memory, written.get(result.step, ())) for name, result in memory.results.items()}
+
+
+def _recollect(result: Result, memory: Memory, written: Iterable[FilePath]) -> Remembered:
+    """What the last result of a step (with its helpers' last results), and what it wrote, tells of its traffic."""
     results = [result, *(memory.results[helper.name] for helper in result.helpers if helper.name in memory.results)]
     reads = frozenset(read.path for each in results for read in each.reads)
-    writes = frozenset(path for path, written in memory.written.items() if written.step == result.step)
-    return Remembered(reads, writes | frozenset(output.path for each in results for output in each.outputs), result.helpers)
+    return Remembered(reads, frozenset(written) | frozenset(output.path for each in results for output in each.outputs), result.helpers)
 
 
 def resolve_goals(goals: Sequence[str], steps: Mapping[str, Step], where: Mapping[str, str]) -> tuple[FilePath, ...]:
@@ -103,19 +112,21 @@ def _check_outputs(steps: Mapping[str, Step], where: Mapping[str, str]) -> None:
 def _check_places(steps: Mapping[str, Step], root: str) -> None:
     """Nothing that a step names may lead out of the project by a link, and its working folder must be there."""
     real_root = os.path.realpath(root)
+    real = cache(lambda folder: os.path.realpath(os.path.join(root, folder)))
+    is_folder = cache(lambda path: os.path.isdir(os.path.join(root, path)))
     for step in steps.values():
         for path in step.outputs:
-            folder = os.path.realpath(os.path.join(root, posixpath.dirname(path)))
+            folder = real(posixpath.dirname(path))
             if folder != real_root and not folder.startswith(real_root + os.sep):
                 raise UsageError(f"{path}: step {step.name} would write it outside of the project, as a link leads to {folder}")
-            if os.path.isdir(os.path.join(root, path)):
+            if is_folder(path):
                 raise UsageError(f"{path}: step {step.name} makes a file of that name, but a folder is there; move it away")
         for path in step.inputs:
-            if os.path.isdir(os.path.join(root, path)):
+            if is_folder(path):
                 raise UsageError(
                     f"{path}: step {step.name} reads it as a file, but it is a folder; name its files or a pattern like {path}/*"
                 )
-        if not os.path.isdir(os.path.join(root, step.cwd)):
+        if not is_folder(step.cwd):
             raise UsageError(f"step {step.name}: its folder {step.cwd} is not there; make it or change cwd")
 
 

@@ -29,7 +29,7 @@ def full_report(build: Build, end: Ending, seconds: float) -> dict[str, Any]:
         "exit_code": end.exit_code,
         "seconds": round(seconds, 3),
         "seed": _seed(build),
-        "goals": [_goal(build, path) for path in build.planned.goals],
+        "goals": _goals(build),
         "steps": {
             "total": len(hows),
             "ran": sum(1 for how in hows.values() if how == "ran"),
@@ -114,21 +114,25 @@ def _feedback(build: Build, solution: Solution) -> list[dict[str, Any]]:
     return found
 
 
-def _goal(build: Build, path: str) -> dict[str, Any]:
+def _goals(build: Build) -> list[dict[str, Any]]:
+    makers: dict[str, str] = {}
+    for name, step in build.planned.steps.items():
+        for path in step.outputs:
+            makers.setdefault(path, name)
+    results = build.parts.memory.results
+    pages = {path: results[maker].pages for path, maker in makers.items() if maker in results}
+    return [_goal(build, path, pages.get(path)) for path in build.planned.goals]
+
+
+def _goal(build: Build, path: str, pages: int | None) -> dict[str, Any]:
     digest = build.parts.folder.digest(path)
     absolute = os.path.join(build.parts.folder.root, path)
-    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": _pages(build, path)}
+    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": pages}
     if digest != ABSENT:
         with open(absolute, "rb") as file:
             entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         entry["digest"], entry["size"] = digest, os.path.getsize(absolute)
     return entry
-
-
-def _pages(build: Build, path: str) -> int | None:
-    results: Mapping[str, Any] = build.parts.memory.results
-    maker = next((name for name, step in build.planned.steps.items() if path in step.outputs), None)
-    return results[maker].pages if maker is not None and maker in results else None
 
 
 def _seed(build: Build) -> str:

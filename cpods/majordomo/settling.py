@@ -25,8 +25,8 @@ class Settling:
         self._parts = build.parts
         self._forced: set[str] = set()
 
-    async def settle(self, order: Settle) -> Event:
-        """Looks the step up, else has it run. Raises OSError."""
+    def at_once(self, order: Settle) -> Event | None:
+        """The answer if it needs no run: a stored result, or that the step must be asked again. Raises OSError."""
         step = order.step
         hidden = self._build.scene.hidden() if order.knot else frozenset()
         date = self._build.dates.get(order.knot) if order.knot else None
@@ -39,7 +39,12 @@ class Settling:
         if date is not None and date != self._parts.calendar.today() and self._build.seeds.get(order.knot) != "clean":
             self._build.dates[order.knot] = self._parts.calendar.today()
             return Spoilt(step.name, stale=True)
-        return await self._run(order, hidden, date)
+        return None
+
+    async def run(self, order: Settle) -> Event:
+        """Has the step run, after :meth:`at_once` had no answer. Raises OSError."""
+        hidden = self._build.scene.hidden() if order.knot else frozenset()
+        return await self._run(order, hidden, self._build.dates.get(order.knot) if order.knot else None)
 
     def _is_forced(self, name: str) -> bool:
         if self._build.request.force and name not in self._forced:
@@ -131,7 +136,7 @@ class Settling:
         step, result = order.step, cooked.result
         self._build.changes.artefacts.update(cooked.artefacts)
         if cooked.stale:
-            return Spoilt(step.name, stale=True, reads=cooked.reads)
+            return Spoilt(step.name, cooked.problems, stale=True, reads=cooked.reads)
         if result is not None:
             if result.exit_code == 0 or step.pure:
                 self._parts.results.add_result(result)
@@ -142,6 +147,7 @@ class Settling:
             return Spoilt(step.name, cooked.problems, cooked.exit_code, reads=cooked.reads)
         if not order.knot:
             self._own(step.name, result)
+            self.insignificant(step, result, order)  # notes what its inputs are now
         if result.exit_code != 0:
             self._build.account.provisional(step.name, order.pass_number, tuple(p for p in result.problems if p.severity == "error"))
         self._build.account.settled(step.name, reason)
@@ -181,9 +187,18 @@ class Settling:
         return tuple(changed)
 
     def _own(self, step: str, result: Result) -> None:
-        """The outputs of a plain step now stand in the folder and are its own."""
+        """The outputs of a plain step now stand in the folder and are its own; what it made under other names goes."""
         for output in result.outputs:
             self._build.own(output.path, step, output.version.digest)
+        last = self._build.before.get(step) or self._parts.memory.results.get(step)
+        if last is None or last is result:
+            return
+        for path in {output.path for output in last.outputs} - {output.path for output in result.outputs}:
+            written = self._parts.memory.written.get(path)
+            if written is not None and written.step == step:
+                if self._parts.folder.digest(path) == written.digest:
+                    self._parts.folder.remove(path)
+                self._build.disown(path)
 
     def _with_views(self, order: Settle, result: Result) -> Result:
         """For a knot: outputs with the views of all members that see them through a filter."""

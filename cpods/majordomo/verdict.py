@@ -119,6 +119,8 @@ def _errors(problems: tuple[Problem, ...]) -> list[Problem]:
 
 def format_problem(step: str, problem: Problem) -> str:
     """``file:line: message``, and the source line below it."""
+    if not problem.file and problem.message.startswith(f"step {step} "):
+        return problem.message
     where = problem.file or step
     text = f"{where}:{problem.line}: {problem.message}" if problem.line and problem.file else f"{where}: {problem.message}"
     return f"{text}\n    {problem.source.strip()}" if problem.source and problem.source.strip() else text

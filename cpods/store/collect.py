@@ -33,12 +33,13 @@ class Usage(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What was evicted and what is left; sizes in bytes."""
+    """What was evicted and what is left; sizes in bytes. ``digests``: of what was evicted."""
 
     evicted: int
     evicted_bytes: int
     left: int
     left_bytes: int
+    digests: tuple[str, ...] = ()
 
 
 class Checked(NamedTuple):
@@ -75,16 +76,18 @@ def collect(root: str, max_bytes: int, keep: AbstractSet[str] = frozenset()) -> 
         if total <= max_bytes:
             return Collected(0, 0, count, total)
         busy_ns = busy_since_ns(root)
-        evicted = evicted_bytes = 0
+        evicted: list[str] = []
+        evicted_bytes = 0
         for entry in objects:
             if total - evicted_bytes <= max_bytes:
                 break
             if entry.digest not in keep and not (busy_ns is not None and entry.used_ns >= busy_ns - _CLOCK_SLACK_NS):
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)
-                evicted, evicted_bytes = evicted + 1, evicted_bytes + entry.size
+                evicted.append(entry.digest)
+                evicted_bytes += entry.size
         _shorten_manifests(root)
-        return Collected(evicted, evicted_bytes, count - evicted, total - evicted_bytes)
+        return Collected(len(evicted), evicted_bytes, count - len(evicted), total - evicted_bytes, tuple(evicted))
 
 
 def fsck(root: str) -> Checked:

@@ -21,6 +21,9 @@ Row = tuple[FilePath, int, int, int, int, str, int]
 #: A tool's file as it was: (path, size, mtime_ns, inode).
 ToolStamp = tuple[str, int, int, int]
 
+#: The newest revision in migrations/versions: what is said here holds for this schema only.
+SCHEMA = "0001"
+
 ABSENT_SIZE = -1
 _RACY_NS = 20_000_000
 _INODE_MASK = (1 << 63) - 1
@@ -55,6 +58,8 @@ def is_current(catalogue_path: str, project_root: str, key: str, environment_dig
     """
     try:
         with closing(_connect(catalogue_path)) as connection, _no_collection():
+            if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (SCHEMA,):
+                return None
             found = connection.execute("SELECT id, header, summary FROM glances WHERE key = ?", (key,)).fetchone()
             if found is None:
                 return None

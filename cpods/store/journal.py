@@ -3,6 +3,7 @@
 Knows no chef and no graph; ends no process itself.
 """
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ class Journal:
         self.path = os.path.join(state_folder, "journal.jsonl")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._open: set[str] = {entry.step for entry in self.unfinished()}
+        self._mend = b""
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":  # the last writer was cut off in its line
             os.write(self._descriptor, b"\n")
@@ -91,7 +93,11 @@ class Journal:
         return [entry.step for entry in left]
 
     def _write(self, record: Mapping[str, object]) -> None:
-        os.write(self._descriptor, json.dumps(record).encode() + b"\n")
+        data = self._mend + json.dumps(record).encode() + b"\n"
+        done = os.write(self._descriptor, data)
+        self._mend = b"" if done == len(data) else b"\n"
+        if done != len(data):
+            raise OSError(errno.ENOSPC, "no space left for the journal", self.path)
 
 
 def restore(workspace: Workspace, outputs: Mapping[FilePath, str]) -> None:
@@ -104,6 +110,9 @@ def restore(workspace: Workspace, outputs: Mapping[FilePath, str]) -> None:
             workspace.install(path, digest)
         except KeyError:
             workspace.remove(path)
+        except OSError:  # no room for both, perhaps
+            workspace.remove(path)
+            workspace.install(path, digest)
 
 
 def recover(state_folder: str, workspace: Workspace, end_group: Callable[[int, int], object]) -> Sequence[str]:

@@ -7,7 +7,7 @@ import json
 import os
 
 from cpods.digest import algorithm_of, of_bytes
-from cpods.errors import StoreDamaged
+from cpods.errors import StoreDamaged, UsageError
 from cpods.store.files import replace_file
 
 #: Version of the layout below and of the manifest lines. A store with a higher one is left alone.
@@ -18,8 +18,13 @@ TEMPORARY, QUARANTINE, FORMAT, LOCK = "tmp", "quarantine", "format", "lock"
 
 
 def open_root(root: str) -> None:
-    """Makes or checks a store's folder. Raises StoreDamaged if it is newer than this program or its mark is unreadable."""
+    """Makes or checks a store's folder. Raises StoreDamaged if it is newer than this program or its mark is unreadable.
+
+    Raises UsageError if a file is there.
+    """
     mark = os.path.join(root, FORMAT)
+    if os.path.exists(root) and not os.path.isdir(root):
+        raise UsageError(f"{root}: the store is to be there, but this is a file; expected a folder in CPODS_STORE or [store] path")
     version = _read_version(mark)
     if version is None:
         os.makedirs(root, exist_ok=True)

@@ -28,6 +28,8 @@ def make_state_folder(folder: str, mounts: str = "/proc/self/mountinfo") -> None
     kind = filesystem_type(folder, mounts)
     if kind in _NETWORK_TYPES or kind in _NETWORK_FUSE:
         raise UsageError(f"{folder} is on a network mount ({kind}): set CPODS_STATE to a folder on a local disk")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is a file, but cpods keeps its state in a folder of that name: move it away")
     os.makedirs(folder, exist_ok=True)
     ignore = os.path.join(folder, ".gitignore")
     if not os.path.exists(ignore):

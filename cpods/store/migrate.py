@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from cpods.errors import StoreDamaged
+from cpods.store.glance import SCHEMA
 from cpods.store.sqlerrors import REBUILD_HINT, translated
 
 if TYPE_CHECKING:  # Alembic takes 100 ms to load and is needed after an upgrade of cpods only
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # Alembic takes 100 ms to load and is needed after an upgrade
     from sqlalchemy import Connection
 
 #: The newest revision in migrations/versions. A catalogue at it is opened without loading Alembic.
-HEAD_REVISION = "0001"
+HEAD_REVISION = SCHEMA
 
 
 def prepare_catalogue(path: str) -> None:

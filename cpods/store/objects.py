@@ -82,7 +82,7 @@ class ObjectStore:
         return data
 
     def export(self, digest: str, path: str) -> None:
-        """Writes a verified private copy to ``path`` (absolute): beside it, then by rename.
+        """Writes a verified private copy to ``path`` (absolute): elsewhere first, then by rename.
 
         Its mode is what a tool would have given it: 0666, or 0777 for an executable, less the umask.
         Raises KeyError as :meth:`read` does, OSError if ``path`` cannot be written.
@@ -90,7 +90,7 @@ class ObjectStore:
         source, stored = self._open(digest)
         try:
             mode = 0o777 if os.fstat(source).st_mode & 0o111 else 0o666
-            temporary = temporary_beside(path)
+            temporary = self._temporary_for(path)
             with new_file(temporary, mode) as target:
                 if copy_hashed(source, target, algorithm_of(digest))[0] != digest:
                     self._quarantine(digest, stored)
@@ -198,6 +198,13 @@ class ObjectStore:
             with suppress(OSError):  # a store that may only be read is evicted from by its owner
                 self._open_session()
                 os.utime(path)
+
+    def _temporary_for(self, path: str) -> str:
+        """Where a copy for ``path`` is made: in the store if it can be renamed from there, so that a kill leaves nothing beside."""
+        with suppress(PermissionError):  # a store that may only be read
+            if os.stat(os.path.dirname(path)).st_dev == os.stat(self._open_session()).st_dev:
+                return self._temporary()
+        return temporary_beside(path)
 
     def _temporary(self) -> str:
         return f"{self._open_session()}/{next(self._count)}"

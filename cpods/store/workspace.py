@@ -84,8 +84,8 @@ class Folder:
         self._installed(path, absolute, digest)
 
     def remove(self, path: FilePath) -> None:
-        """Deletes a file or link; absent is no error."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        """Deletes a file or link; absent is no error, and a folder (which no step may write for a file) stays."""
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             os.unlink(self.absolute(path))
         self._memo[path] = ABSENT
         self._forget(path)

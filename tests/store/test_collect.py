@@ -40,7 +40,7 @@ def fill(root: str, count: int, size: int = 100) -> list[str]:
 
 def test_the_least_recently_used_go_first(root: str) -> None:
     digests = fill(root, 10)
-    assert collect(root, 400) == Collected(6, 600, 4, 400)
+    assert collect(root, 400) == Collected(6, 600, 4, 400, tuple(digests[:6]))
     assert sorted(held(root)) == sorted(digests[6:])
     assert collect(root, 400) == Collected(0, 0, 4, 400)
 
