@@ -48,10 +48,11 @@ def rebuild(
 ) -> None:
     """Bring goals up to date: exactly the steps whose inputs changed are run."""
     from cpods.cli import rebuild as command
+    from cpods.cli.flags import Flags
 
     raise typer.Exit(
         command.run(
-            command.Flags(
+            Flags(
                 goals=tuple(goals or ()),
                 until_stable=until_stable,
                 once=once,

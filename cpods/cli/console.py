@@ -102,14 +102,3 @@ class JsonConsole(Console):
     def ended(self, done: Done) -> None:
         """The report itself is the last line."""
         print(json.dumps({"event": "ended", **done.report}, ensure_ascii=False), flush=True)
-
-
-def listener_for(json_lines: bool) -> Console:
-    """The console that fits where the output goes."""
-    if json_lines:
-        return JsonConsole()
-    if sys.stderr.isatty():
-        from cpods.cli.live import LiveConsole
-
-        return LiveConsole()
-    return Console()

@@ -14,7 +14,7 @@ from cpods.cli.desk import check_goals, looking, say_error
 from cpods.errors import CpodsError
 
 if TYPE_CHECKING:
-    from cpods.cli.rebuild import Flags
+    from cpods.cli.flags import Flags
     from cpods.graph.stale import Finding
 
 

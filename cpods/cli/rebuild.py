@@ -8,7 +8,9 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from cpods.cli.flags import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,29 +23,9 @@ if TYPE_CHECKING:
 _COLLECTION = (200_000, 20, 100)
 
 
-class Flags(NamedTuple):
-    """The options of the command as given."""
-
-    goals: tuple[str, ...] = ()
-    until_stable: bool = False
-    once: bool = False
-    seed: str = ""
-    max_passes: int | None = None
-    jobs: int = 0
-    folder: str = "."
-    keep_going: int = 1
-    fail_fast: bool = False
-    dry_run: bool = False
-    force: bool = False
-    no_wait: bool = False
-    keep_unstable: bool = False
-    report: str = ""
-    json_lines: bool = False
-
-
 def run(flags: Flags) -> int:
     """Builds, prints, writes the report; the exit code."""
-    from cpods.cli.console import listener_for
+    from cpods.cli.listener import listener_for
 
     listener = listener_for(flags.json_lines)
     wrong = _wrong(flags)

@@ -35,7 +35,7 @@ class Flags(NamedTuple):
 
 def run(flags: Flags) -> int:
     """Verifies, prints, writes the report; 0 if all is well, 1 if something differs."""
-    from cpods.cli.console import listener_for
+    from cpods.cli.listener import listener_for
     from cpods.session import write_report
 
     listener = listener_for(flags.json_lines)
@@ -62,7 +62,8 @@ async def _guarded(flags: Flags, listener: "Console") -> "Done":
     account = Account(listener)
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         return await _verify(flags, account, started)
     except CpodsError as error:

@@ -3,7 +3,7 @@
 import pytest
 
 from cpods.cli.glance import key_of, parse
-from cpods.cli.rebuild import Flags
+from cpods.cli.flags import Flags
 
 
 @pytest.mark.parametrize(
