@@ -37,7 +37,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 test-real: setup
-	$(PYTEST) -m real --timeout 3600
+	$(PYTEST) -m "real or corpus_all" --timeout 3600
 
 soak: setup
 	$(PYTEST) -m soak --timeout 3600

@@ -27,6 +27,7 @@ class Eyes:
         self._chefs = chefs
         self._producers = producers
         self._memo: dict[tuple[str, str], str] = {}
+        self._plains: dict[tuple[str, str], Version | None] = {}
         self._listing: set[FilePath] | None = None
 
     def appeared(self, path: FilePath) -> None:
@@ -98,12 +99,25 @@ class Eyes:
             self._listing = set(self._folder.listing())
         for path in sorted({*self._listing, *overlay}):
             if path.endswith(endings) and path not in hidden - overlay.keys() and self.filter_for(step, path) in names:
-                data = self._bytes(path, overlay)
-                plain = data if data is None else self._apply(step, self.filter_for(step, path), path, data)
-                if plain is not None and plain != data:
-                    artefact = self._objects.put_bytes(plain)
-                    found[path] = Version(artefact.digest, artefact.size)
+                plain = self._plain(step, path, overlay)
+                if plain is not None:
+                    found[path] = plain
         return found
+
+    def _plain(self, step: Step, path: FilePath, overlay: Mapping[FilePath, Version | None]) -> Version | None:
+        """What the step's filter leaves of a file, stored; None if that is all of it. Looked at once for each content:
+        a manual's folder may hold hundreds of figures, and each pass asks for all of them.
+        """
+        raw, name = self.raw(path, overlay), self.filter_for(step, path)
+        known = self._plains.get((name, raw))
+        if (name, raw) not in self._plains or (known is not None and not self._objects.has(known.digest)):
+            data = self._bytes(path, overlay)
+            if data is None:
+                return None
+            plain = self._apply(step, name, path, data)
+            artefact = self._objects.put_bytes(plain) if plain != data else None
+            self._plains[name, raw] = Version(artefact.digest, artefact.size) if artefact else None
+        return self._plains[name, raw]
 
     def _bytes(self, path: FilePath, overlay: Mapping[FilePath, Version | None]) -> bytes | None:
         if path not in overlay:

@@ -4,6 +4,7 @@ Knows no graph and no build: an order comes in, what was cooked goes out.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -23,6 +24,9 @@ _RACY_NS = 20_000_000
 
 #: Diary entries of steps in a mirror start with this: a knot's step may be recorded and run again in one batch.
 IN_MIRROR = "in a mirror: "
+
+#: Signals that a program brings upon itself, so that the same inputs bring them again.
+_OWN_FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 
 
 class MirrorLike(Workspace, Protocol):
@@ -226,7 +230,7 @@ class Pod:
         problems = observed.problems or (Problem(exit.error or f"{order.step.tool} ended with exit code {exit.code}"),)
         code = exit.code or 1
         result = None
-        if order.step.pure and code > 0 and not exit.timed_out and not exit.error:
+        if order.step.pure and (code > 0 or -code in _OWN_FAULTS) and not exit.timed_out and not exit.error:
             reads = self._reads(order, observed)
             result = Result(
                 order.static_key, order.step.name, reads, (), code, problems, usable=False, date=order.date, seconds=exit.seconds
@@ -267,5 +271,5 @@ class Pod:
 def _moved(step: Step, paths: Iterable[FilePath]) -> tuple[Problem, ...]:
     """What to say if inputs change each time a step runs: told only when the build gives up."""
     names = ", ".join(sorted(paths))
-    text = f"step {step.name} has no stable inputs: {names} changed each time while it ran; if the step itself writes it, name it in both outputs and optional"
-    return (Problem(f"{text}, else call cpods again when nobody writes it"),)
+    text = f"step {step.name} has no stable inputs: {names} changed each time while it ran"
+    return (Problem(f"{text}; if the step itself writes it, name it in both outputs and optional, else call cpods again"),)

@@ -87,7 +87,7 @@ async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener
 
 def _ending_of(error: BaseException, call: Call, environment: Mapping[str, str]) -> Ending:
     if isinstance(error, asyncio.CancelledError):
-        error = Interrupted("interrupted before any step was started")
+        error = Interrupted("interrupted; nothing that was finished before is lost")
     if isinstance(error, CpodsError):
         return Ending(error.status, error.exit_code, (str(error),), ())
     if not isinstance(error, OSError):

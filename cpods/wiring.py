@@ -15,8 +15,8 @@ import msgspec
 from cpods.chefs.registry import chefs
 from cpods.chefs.toolbox import MachineToolbox
 from cpods.declaration import Project, StoreSettings
-from cpods.eyes import Eyes
 from cpods.errors import Locked
+from cpods.eyes import Eyes
 from cpods.ids import STATE_FOLDER
 from cpods.ledger import PUBLISHING, BuildLedger
 from cpods.majordomo.context import Parts

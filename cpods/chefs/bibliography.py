@@ -21,8 +21,10 @@ _BIBTEX_AUX = "bibtex-aux/1"
 _PROBLEMS_MAX = 50
 _SOURCE = re.compile(r"<bcf:datasource[^>]*?type=\"(?P<type>\w+)\"[^>]*?glob=\"(?P<glob>\w+)\"[^>]*>(?P<name>[^<]+)</bcf:datasource>")
 _LOOKED_FOR = re.compile(r"(?:Looking for \w+ file|Found \w+ data source) '([^\n]+)'(?: for section \d+)?$", re.MULTILINE)
-_BIBTEX_AT = re.compile(r"^(?P<message>.*?)---(?:line (?P<line>\d+) of file (?P<file>.+)|while executing---line \d+ of file .+)$")
-_BIBTEX_MISSING = re.compile(r"^I couldn't open (?P<what>.+?) (?P<file>\S+)$")
+_BIBTEX_AT = re.compile(
+    r"^(?P<message>.*?)---"
+    r"(?:line (?P<line>\d+) of file (?P<file>.+)|while reading file (?P<read>.+)|while executing---line \d+ of file .+)$"
+)
 _BIBER_LINE = re.compile(r"(?:^|> )(?P<severity>ERROR|WARN) - (?P<message>.+)$", re.MULTILINE)
 _BIBER_AT = re.compile(r"(?:BibTeX subsystem: )?(?P<file>[^,]+\.bib)_?\S*, line (?P<line>\d+), (?P<message>.+)")
 
@@ -248,8 +250,11 @@ def bibtex_problems(text: str, step: Step, exit: Exit) -> tuple[Problem, ...]:
         if line.startswith("Warning--"):
             problems.append(Problem(line[len("Warning--") :].strip(), severity="warning"))
         elif found := _BIBTEX_AT.match(line):
-            message = found["message"] or previous
-            file = normalise(found["file"], step.cwd) if found["file"] else None
+            # The message stands on the same line, or (the place then has a line of its own) on the one before.
+            message, name = found["message"] or previous, found["file"] or found["read"]
+            if not found["message"] and problems and problems[-1] == Problem(previous):
+                problems.pop()
+            file = normalise(name, step.cwd) if name else None
             problems.append(Problem(message, file=file, line=int(found["line"]) if found["line"] else None))
         elif line.startswith(("I found no", "I couldn't open")):
             problems.append(Problem(line))

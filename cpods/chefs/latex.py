@@ -84,7 +84,7 @@ class LatexChef:
         seen = traffic(recording, read_trace(exit.stderr), view, places)
         absent = set(seen.absent)
         if step.tool in _UNSEEN_LOOKUPS or _option(step, "shell_escape") == "yes":
-            absent.update(appeared(view))
+            absent.update(path for path in appeared(view) if path not in step.outputs)
         ended = texsystem.ended_by_itself(exit)
         log = _log(step, view, exit)
         return Observation(

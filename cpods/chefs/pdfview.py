@@ -71,7 +71,9 @@ def _object(data: bytes, dictionary: bytes, key: bytes) -> Span | None:
     reference = re.search(rb"/" + key + rb"\s+(\d+)\s+(\d+)\s+R\b", dictionary)
     if reference is None:
         return None
-    found = list(re.finditer(rb"(?<![0-9])" + reference[1] + rb"\s+" + reference[2] + rb"\s+obj\b", data))
+    # The digits come first, so that the search can skip to them: a look-behind there costs 30 ms a megabyte.
+    heads = re.finditer(reference[1] + rb"\s+" + reference[2] + rb"\s+obj\b", data)
+    found = [head for head in heads if not data[head.start() - 1 : head.start()].isdigit()]
     if len(found) != 1:
         return None
     end = data.find(b"endobj", found[0].end())

@@ -26,6 +26,7 @@ _UNDEFINED = re.compile(
 )
 _SUMMARY = re.compile(r"^(?:LaTeX|Package \S+) Warning: (?P<message>There were (?:undefined|multiply-defined).*)$")
 _CONTINUED = re.compile(r"^\((?P<name>[\w.-]+)\)\s+(?P<more>\S.*)$")
+_COMMENT = re.compile(r"(?<!\\)(?:\\\\)*%.*")
 _ABORTED = re.compile(r"^\*\*\* \((?P<why>.+)\)$")
 _PAGES = re.compile(r"^Output written on .*? \((?P<pages>\d+) pages?,", re.MULTILINE)
 
@@ -150,7 +151,7 @@ class _Log:
         stem = re.sub(r"\.\w+$", "", name)
         text = self._text(file) if file else []
         last = min(line or len(text), len(text))
-        return next((number for number in range(last, 0, -1) if stem in text[number - 1]), None)
+        return next((number for number in range(last, 0, -1) if stem in _COMMENT.sub("", text[number - 1])), None)
 
     def _source(self, file: FilePath | None, line: int | None) -> str | None:
         text = self._text(file) if file and line else []

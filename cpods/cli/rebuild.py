@@ -6,7 +6,6 @@ Knows no build; see session.
 import asyncio
 import gc
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +71,7 @@ def _wrong(flags: Flags) -> str:
 
 async def _rebuild(flags: Flags, listener: "Console") -> "Done":
     from cpods.cli.glance import key_of
+    from cpods.cli.interrupts import end_on_signals
     from cpods.majordomo.context import Request
     from cpods.scheduler.core import Options
     from cpods.session import Call, rebuild
@@ -93,8 +93,5 @@ async def _rebuild(flags: Flags, listener: "Console") -> "Done":
         wait=not flags.no_wait,
         glance="" if flags.force or flags.keep_unstable or seed not in ("", "warm", "clean") else key_of(flags._asdict()),
     )
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    end_on_signals()
     return await rebuild(call, os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))

@@ -5,7 +5,6 @@ Knows no knot; see majordomo/verify.py.
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,6 +51,7 @@ def run(flags: Flags) -> int:
 
 async def _guarded(flags: Flags, listener: "Console") -> "Done":
     """As :func:`_verify`; an error becomes the ending."""
+    from cpods.cli.interrupts import end_on_signals
     from cpods.errors import CpodsError, Interrupted
     from cpods.majordomo.account import Account
     from cpods.majordomo.report import bare_report
@@ -60,10 +60,7 @@ async def _guarded(flags: Flags, listener: "Console") -> "Done":
 
     started = time.monotonic()
     account = Account(listener)
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    end_on_signals()
     try:
         return await _verify(flags, account, started)
     except CpodsError as error:

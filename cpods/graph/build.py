@@ -45,6 +45,9 @@ _STYLE_ENDINGS = frozenset(
 )
 
 
+NO_MENTIONS: Mapping[str, Set[str]] = {}
+
+
 class Traffic(msgspec.Struct, frozen=True):
     """What a step (with its helpers) reads and writes, as far as known. ``known`` is False for an engine that never ran."""
 
@@ -84,8 +87,16 @@ def makers(traffic: Mapping[str, Traffic]) -> dict[FilePath, tuple[str, ...]]:
     return {path: tuple(names) for path, names in found.items()}
 
 
-def build(steps: Mapping[str, Step], traffic: Mapping[str, Traffic], present: Callable[[FilePath], bool]) -> StepGraph:
-    """The graph over ``steps`` (in project order). ``present(path)``: whether a source file is there."""
+Mentions = Mapping[str, Set[str]]
+
+
+def build(
+    steps: Mapping[str, Step], traffic: Mapping[str, Traffic], present: Callable[[FilePath], bool], mentions: Mentions = NO_MENTIONS
+) -> StepGraph:
+    """The graph over ``steps`` (in project order). ``present(path)``: whether a source file is there.
+
+    ``mentions``: engines by the engines whose files their main file names: a hint who should go first.
+    """
     maker = makers(traffic)
     hard: dict[str, set[str]] = {name: set() for name in steps}
     lacking: dict[str, list[FilePath]] = {}
@@ -97,37 +108,87 @@ def build(steps: Mapping[str, Step], traffic: Mapping[str, Traffic], present: Ca
                     hard[source].add(name)
             elif not present(path):
                 lacking.setdefault(name, []).append(path)
-    soft = _presumed(steps, traffic, lacking)
+    for name in steps:
+        if not traffic[name].known:  # what its main file names is as good as read, until a run says what really is
+            for named in mentions.get(name, ()):
+                if named in steps and _is_named_by(named, name, mentions):
+                    hard[named].add(name)
+    soft = _presumed(steps, traffic, lacking, mentions)
+    for engine, names in _late_makers(steps, lacking, hard).items():
+        soft.setdefault(engine, set()).update(names)
     return StepGraph(hard=hard, soft=soft, maker=maker)
 
 
-def _presumed(steps: Mapping[str, Step], traffic: Mapping[str, Traffic], lacking: Mapping[str, Iterable[FilePath]]) -> dict[str, set[str]]:
-    """Edges into and out of engines that never ran: they may read every product, and make what others lack."""
+def _presumed(
+    steps: Mapping[str, Step], traffic: Mapping[str, Traffic], lacking: Mapping[str, Iterable[FilePath]], mentions: Mentions
+) -> dict[str, set[str]]:
+    """Edges into and out of engines that never ran: they may read every product, and make what others lack.
+
+    Of two engines of which only one names the other, the named one is not presumed to read the other's products. A wrong
+    hint costs a run, never a result.
+    """
     fresh = [name for name in steps if not traffic[name].known]
     soft: dict[str, set[str]] = {}
     for engine in fresh:
         for name in steps:
-            if name != engine:
+            if name != engine and not _is_named_by(engine, name, mentions):
                 soft.setdefault(name, set()).add(engine)
         for name, paths in lacking.items():
-            if name != engine and may_feed(steps[engine], steps[name], paths):
+            if name != engine and may_feed(steps[engine], steps[name], paths, only_job=_is_named_by(name, engine, mentions)):
                 soft.setdefault(engine, set()).add(name)
     return soft
 
 
-def may_feed(engine: Step, reader: Step, lacking: Iterable[FilePath]) -> bool:
-    """Whether an engine that never ran may be presumed to make one of the paths that ``reader`` lacks."""
+def _is_named_by(one: str, other: str, mentions: Mentions) -> bool:
+    return one in mentions.get(other, ()) and other not in mentions.get(one, ())
+
+
+def _late_makers(steps: Mapping[str, Step], lacking: Mapping[str, Iterable[FilePath]], hard: Mapping[str, Set[str]]) -> dict[str, set[str]]:
+    """Edges from engines to steps that feed them but lack an input: a later pass may still write it, so they iterate together."""
+    soft: dict[str, set[str]] = {}
+    for name, paths in lacking.items():
+        required = [] if steps[name].open_reads else [path for path in paths if path in steps[name].inputs]
+        for engine in _behind(name, hard) if required else ():
+            if steps[engine].open_reads and any(might_make(steps[engine], path) for path in required):
+                soft.setdefault(engine, set()).add(name)
+    return soft
+
+
+def _behind(name: str, hard: Mapping[str, Set[str]]) -> set[str]:
+    """Everything that depends on a step, directly or not."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        fresh = hard[todo.pop()] - found
+        found |= fresh
+        todo.extend(fresh)
+    return found
+
+
+def may_feed(engine: Step, reader: Step, lacking: Iterable[FilePath], only_job: bool = False) -> bool:
+    """Whether an engine that never ran may be presumed to make one of the paths that ``reader`` lacks.
+
+    ``only_job``: only files that bear its job's name count.
+    """
     if not reader.open_reads:
         return True
-    return any(might_make(engine, path) for path in lacking if not any(path.startswith(own) for own in reader.may_write))
+    others = (path for path in lacking if not any(path.startswith(own) for own in reader.may_write))
+    if only_job:
+        return any(path.startswith(prefix) for path in others for prefix in engine.may_write)
+    return any(might_make(engine, path) for path in others)
 
 
 def needed(
-    goals: Iterable[FilePath], steps: Mapping[str, Step], traffic: Mapping[str, Traffic], present: Callable[[FilePath], bool]
+    goals: Iterable[FilePath],
+    steps: Mapping[str, Step],
+    traffic: Mapping[str, Traffic],
+    present: Callable[[FilePath], bool],
+    mentions: Mentions = NO_MENTIONS,
 ) -> set[str]:
     """The steps that the goals need, as far as known: makers of goals and of what they read, and so on.
 
-    An engine that never ran may need every step that is no engine; what nobody is known to make may come from one.
+    An engine that never ran may need every step that is no engine, and the engines that its main file names; what nobody is
+    known to make may come from one.
     """
     maker = makers(traffic)
     fresh = [name for name in steps if not traffic[name].known]
@@ -138,6 +199,8 @@ def needed(
         sources = maker.get(path)
         if sources is None and not present(path):
             sources = tuple(e for e in fresh if reader is None or e == reader.name or may_feed(steps[e], reader, (path,)))
+            if reader is not None and not reader.open_reads and path in reader.inputs:  # any engine may write it in a later pass
+                sources += tuple(e for e, step in steps.items() if step.open_reads and might_make(step, path))
         todo.extend(sources or ())
 
     for goal in goals:
@@ -148,7 +211,7 @@ def needed(
             continue
         found.add(name)
         if not traffic[name].known:
-            todo.extend(other for other, step in steps.items() if not step.open_reads)
+            todo.extend(other for other, step in steps.items() if not step.open_reads or other in mentions.get(name, ()))
         for path in traffic[name].reads:
             want(path, steps[name])
     return found

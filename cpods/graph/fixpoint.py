@@ -267,6 +267,13 @@ class KnotRun:
         )
 
     def outputs(self, at: int = -1) -> tuple[tuple[str, Output], ...]:
-        """All files written by members and present in snapshot ``at``, with their writers."""
+        """All files written by members and present in snapshot ``at``, with their writers; without remains of the seed."""
         files = self.snapshots[at].files
-        return tuple((self.writer[path], Output(path, v)) for path, v in sorted(files.items()) if v is not None)
+        remains = self._remains()
+        kept = [(path, version) for path, version in sorted(files.items()) if version is not None and path not in remains]
+        return tuple((self.writer[path], Output(path, version)) for path, version in kept)
+
+    def _remains(self) -> set[FilePath]:
+        """Files of the seed that their writers, having run, made no more and nobody read: a clean run would not have them."""
+        read = {path for seen in self.reads.values() for path in seen}
+        return {path for path, name in self.writer.items() if name in self.last and path not in self._made and path not in read}

@@ -95,6 +95,7 @@ class Build:
             present=lambda path: self.scene.present(path),
             filter_for=self.parts.eyes.filter_for,
             options=self.request.options,
+            mentions=self.planned.mentions,
         )
 
     def run_of(self, knot: str) -> KnotRun | None:

@@ -6,6 +6,7 @@ Knows no SQL, no process and no transport: only ports.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cpods.errors import Interrupted
@@ -17,6 +18,9 @@ from cpods.ports import Changes
 
 #: Records are written in batches of this many settled steps, and at the end.
 _BATCH = 256
+#: … and when the oldest unwritten one is about this old: a kill costs no more than this.
+_SAVE_SECONDS = 1.0
+_STEP_TASK = "a step"
 #: So many instructions that need no process are carried out before running steps and interrupts are looked after.
 _AT_ONCE_MAX = 64
 
@@ -29,10 +33,12 @@ class MajorDomo:
         self._parts = build.parts
         self._settling = Settling(build)
         self._knots = Knots(build, self._settling)
+        self._saved_at = 0.0
 
     async def rebuild(self) -> None:
         """Builds until nothing is left to do. Raises UsageError, OSError, StoreDamaged; records are saved in any case."""
         tasks: set[asyncio.Task[Event]] = set()
+        self._saved_at = asyncio.get_running_loop().time()
         try:
             pending = deque(self._build.core.start())
             while True:
@@ -46,11 +52,11 @@ class MajorDomo:
                     if event is not None:
                         pending += self._build.core.handle(event)
                     elif isinstance(instruction, Settle):
-                        tasks.add(asyncio.ensure_future(self._settling.run(instruction)))
+                        tasks.add(asyncio.create_task(self._settling.run(instruction), name=_STEP_TASK))
                 for task in await self._ended(tasks, wait=not pending):
                     tasks.remove(task)
                     pending += self._build.core.handle(task.result())
-                if self._build.settled >= _BATCH:
+                if self._is_save_due():
                     await self._save()
         except asyncio.CancelledError:
             raise Interrupted("interrupted; running steps were ended and what they wrote was removed or restored") from None
@@ -60,23 +66,30 @@ class MajorDomo:
     async def _ended(self, tasks: set["asyncio.Task[Event]"], wait: bool) -> set["asyncio.Task[Event]"]:
         """The tasks that have ended, after waiting for one if ``wait``; others and interrupts get their turn in any case."""
         if wait:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # With something to save it wakes up in time: a long step must not put at risk what was finished before it.
+            limit = _SAVE_SECONDS if self._build.settled else None
+            done, _ = await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             return done
         await asyncio.sleep(0)
         return {task for task in tasks if task.done()}
 
+    def _is_save_due(self) -> bool:
+        waited = asyncio.get_running_loop().time() - self._saved_at
+        return self._build.settled >= _BATCH or (self._build.settled > 0 and waited >= _SAVE_SECONDS)
+
     async def _end(self, tasks: list["asyncio.Task[Event]"]) -> None:
-        """Ends what still runs and saves. A further interrupt hastens the former and cannot stop the latter."""
+        """Ends what still runs and saves; a further interrupt cannot stop it."""
         for task in tasks:
             task.cancel()
         await _to_the_end(tasks)
         save = asyncio.ensure_future(self._save())
-        await _to_the_end([save], hasten=False)
+        await _to_the_end([save])
         save.result()
 
     async def _save(self) -> None:
         changes, self._build.changes = self._build.changes, Changes()
         self._build.settled = 0
+        self._saved_at = asyncio.get_running_loop().time()
         changes.fingerprints.update(self._parts.keys.fresh)
         self._parts.keys.fresh.clear()
         changes.files.update(getattr(self._parts.folder, "take_changed_states", dict)())
@@ -92,11 +105,15 @@ class MajorDomo:
         return self._knots.conclude(instruction)
 
 
-async def _to_the_end(tasks: Sequence["asyncio.Future[Any]"], hasten: bool = True) -> None:
-    """Waits for all, whatever comes of them; a cancel of the caller is passed on to them, or kept from them."""
+async def _to_the_end(tasks: Sequence["asyncio.Future[Any]"]) -> None:
+    """Waits for all, whatever comes of them and of the caller."""
     while not all(task.done() for task in tasks):
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks if hasten else ():
-                task.cancel()
+
+
+def hasten() -> None:
+    """Asks all steps that are being ended once more: then they are killed at once."""
+    for task in asyncio.all_tasks():
+        if task.get_name() == _STEP_TASK:
+            task.cancel()

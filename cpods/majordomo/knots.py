@@ -81,7 +81,10 @@ class Knots:
     def _from_solution(self, order: Recall, start: Solution) -> Solved:
         helpers = tuple((name, tuple(helper.name for helper in result.helpers)) for name, result in start.last if result.helpers)
         readers = [*order.members, *(helper for _, result in start.last for helper in result.helpers)]
-        seed = tuple((name, self._build.viewed(output, readers)) for name, output in start.outputs)
+        # What a step declared as its output then and does not now is no part of the state any more: a clean build lacks it too.
+        closed = {step.name: step.outputs for step in order.members if not step.open_reads}
+        kept = [(name, output) for name, output in start.outputs if name not in closed or output.path in closed[name]]
+        seed = tuple((name, self._build.viewed(output, readers)) for name, output in kept)
         return Solved(order.knot, None, seed=seed, helpers=helpers)
 
     def _from_leftovers(self, order: Recall) -> tuple[tuple[str, Output], ...]:

@@ -11,6 +11,7 @@ from functools import cache
 import msgspec
 
 from cpods.chefs.leftovers import leftovers
+from cpods.chefs.mentions import mentioned
 from cpods.declaration import Project
 from cpods.digest import ABSENT
 from cpods.errors import UsageError
@@ -28,6 +29,7 @@ class Planned(msgspec.Struct, frozen=True):
     """What is to be built, before anything is known of its state.
 
     ``leftovers``: files that some earlier tool left where a step will write, neither source nor product, by owner.
+    ``mentions``: documents by the documents whose files they name in their main file, as a hint who goes first.
     ``orphans``: recorded products of steps that this project file no longer declares; they count as sources now.
     """
 
@@ -37,6 +39,7 @@ class Planned(msgspec.Struct, frozen=True):
     leftovers: Mapping[FilePath, str]
     orphans: tuple[FilePath, ...]
     where: Mapping[str, str]
+    mentions: Mapping[str, frozenset[str]] = {}
 
 
 def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memory, chefs: Mapping[str, Chef]) -> Planned:
@@ -67,7 +70,15 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
         leftovers=leftovers([step for step in steps.values() if step.open_reads], listing, memory.written),
         orphans=tuple(sorted(path for path, written in memory.written.items() if written.step in gone)),
         where=where,
+        mentions=_mentions([step for step in steps.values() if step.open_reads], folder),
     )
+
+
+def _mentions(engines: Sequence[Step], folder: Workspace) -> dict[str, frozenset[str]]:
+    """By engine, the others whose jobs its main file names. Read only where there are several documents."""
+    if len(engines) < 2:
+        return {}
+    return {step.name: mentioned(folder.read(step.main) or b"", [other for other in engines if other is not step]) for step in engines}
 
 
 def _recollections(memory: Memory) -> dict[str, Remembered]:

@@ -9,6 +9,7 @@ import msgspec
 
 from cpods.errors import UsageError
 from cpods.events import Concluded, Event, Finish, Instruction, Recall, Settle, Settled, Solved, Spoilt
+from cpods.graph.build import NO_MENTIONS, Mentions
 from cpods.graph.fixpoint import FilterFor, KnotRun
 from cpods.graph.order import pass_order
 from cpods.ids import FilePath
@@ -36,7 +37,10 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is to be built. ``steps`` in project order; ``present(path)``: whether a source file is there."""
+    """What is to be built. ``steps`` in project order; ``present(path)``: whether a source file is there.
+
+    ``mentions``: engines by the engines whose files their main file names.
+    """
 
     steps: Mapping[str, Step]
     goals: Sequence[FilePath]
@@ -44,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True):
     present: Callable[[FilePath], bool]
     filter_for: FilterFor
     options: Options
+    mentions: Mentions = NO_MENTIONS
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -59,7 +64,7 @@ class Core:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.knowledge = Knowledge(plan.steps, plan.remembered, plan.present)
+        self.knowledge = Knowledge(plan.steps, plan.remembered, plan.present, plan.mentions)
         self.units = Units(self.knowledge)
         self.failures: dict[str, Failure] = {}
         self.hows: dict[str, str] = {}
@@ -76,7 +81,7 @@ class Core:
 
     def finished_steps(self) -> set[str]:
         """Declared steps whose outputs stand in the project folder now."""
-        return {name for unit in self.units.by_name.values() if unit.status is Status.DONE for name in unit.members}
+        return {name for unit in self.units.standing() for name in unit.members}
 
     def blocked(self) -> list[Unit]:
         """Units that did not run and will not in this build."""
@@ -230,7 +235,7 @@ class Core:
     def _continue(self, unit: Unit) -> list[Instruction]:
         """The next step of a knot, or its conclusion."""
         assert unit.run is not None
-        if self._stop and unit.run.outcome is None:
+        if self._stop and self.plan.options.fail_fast and unit.run.outcome is None:
             return self._finish(unit, Status.WAITING)
         step = unit.run.next()
         if step is None:
@@ -255,11 +260,16 @@ class Core:
         unit.status = status
         unit.finished = self._tick
         if status is Status.FAILED:
-            failed = sum(1 for other in self.units.by_name.values() if other.status is Status.FAILED)
+            failed = sum(1 for other in self.units.by_name.values() if other.status is Status.FAILED and self._is_broken(other))
             self._stop = 0 < self.plan.options.failures_max <= failed
         if not status.is_open:
             self.units.release(unit)
         return self._advance()
+
+    def _is_broken(self, unit: Unit) -> bool:
+        """Whether a tool failed. A knot without rest stops nobody: a worse verdict may follow (exit code 1 before 4 before 3)."""
+        solution = self.solutions.get(unit.name)
+        return solution is None or solution.verdict not in ("PERIOD", "DIVERGES")
 
     def _falls_apart(self, unit: Unit) -> bool:
         """Whether only presumptions held a unit together that comes to a bad end: then its parts are tried on their own."""

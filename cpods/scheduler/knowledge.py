@@ -6,7 +6,7 @@ Knows no file system: whether a source is there is asked of a given function.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cpods.errors import UsageError
-from cpods.graph.build import StepGraph, Traffic, build, makers, needed
+from cpods.graph.build import NO_MENTIONS, Mentions, StepGraph, Traffic, build, makers, needed
 from cpods.ids import FilePath
 from cpods.model import Remembered, Step
 
@@ -30,7 +30,14 @@ def _first_traffic(step: Step, remembered: Remembered | None, claimed: Mapping[F
 class Knowledge:
     """Reads and writes of the declared steps (those of helpers count as their engine's), and the graph made from them."""
 
-    def __init__(self, steps: Mapping[str, Step], remembered: Mapping[str, Remembered], present: Callable[[FilePath], bool]) -> None:
+    def __init__(
+        self,
+        steps: Mapping[str, Step],
+        remembered: Mapping[str, Remembered],
+        present: Callable[[FilePath], bool],
+        mentions: Mentions = NO_MENTIONS,
+    ) -> None:
+        self._mentions = mentions
         self.steps = steps
         self.rank = {name: index for index, name in enumerate(steps)}
         claimed = {path: name for name, step in steps.items() for path in step.outputs}
@@ -85,9 +92,9 @@ class Knowledge:
         """Makes the graph anew over the steps that the goals need now, and returns them in project order."""
         self._makers = makers(self.traffic)
         self._check_makers()
-        wanted = needed(goals, self.steps, self.traffic, self._present)
+        wanted = needed(goals, self.steps, self.traffic, self._present, self._mentions)
         steps = {name: step for name, step in self.steps.items() if name in wanted}
-        self.graph = build(steps, {name: self.traffic[name] for name in steps}, self._present)
+        self.graph = build(steps, {name: self.traffic[name] for name in steps}, self._present, self._mentions)
         return steps
 
     def reads_own_writes(self, step: str) -> bool:

@@ -20,6 +20,7 @@ class Units:
         self._knowledge = knowledge
         self.by_name: dict[str, Unit] = {}
         self._of_step: dict[str, Unit] = {}
+        self._idle: dict[str, Unit] = {}
         self._hard: dict[str, set[str]] = {}
         self._waits: dict[str, int] = {}
         self._followers: dict[str, set[str]] = {}
@@ -35,19 +36,26 @@ class Units:
         """All units, by their first step's place in the project file."""
         return sorted(self.by_name.values(), key=lambda unit: self._knowledge.rank[unit.name])
 
+    def standing(self) -> list[Unit]:
+        """Units that are done, with those that no goal is known to need at present: a helper may yet ask for what they made."""
+        return [unit for unit in (*self.by_name.values(), *self._idle.values()) if unit.status is Status.DONE]
+
     def regroup(self, steps: Mapping[str, Step]) -> None:
         """Groups the needed steps anew; units that may have seen something unfinished start again."""
         graph = self._knowledge.graph
         rank = {name: self._knowledge.rank[name] for name in steps}
         graph = self._without_barren(graph)
         parts = components(graph.joined(), rank)
-        old = self.by_name
+        old = self._idle | self.by_name
         self.by_name = {}
         self._of_step = {}
         for part in parts:
             unit = self._unit(part, steps, old.get(part[0]))
             self.by_name[unit.name] = unit
             self._of_step.update(dict.fromkeys(part, unit))
+        self._idle = {
+            name: unit for name, unit in old.items() if unit.status is Status.DONE and self._of_step.keys().isdisjoint(unit.members)
+        }
         self._link(graph, parts)
         self._reset_early_starters(parts)
         self._count_waits(parts)

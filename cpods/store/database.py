@@ -3,6 +3,7 @@
 Knows no table.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from cpods.errors import StoreDamaged
 from cpods.store.sqlerrors import REBUILD_HINT, translated
+
+#: An interrupt may hit the closing of a connection; SQLAlchemy would print a traceback of that, and nothing is lost by it.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)
 
 _PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "temp_store = MEMORY", "mmap_size = 268435456")
 

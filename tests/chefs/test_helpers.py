@@ -8,7 +8,7 @@ from cpods.chefs.bibliography import biber_problems, bibtex_problems
 from cpods.chefs.index import index_problems
 from cpods.chefs.registry import chefs
 from cpods.declaration import LatexDeclaration
-from cpods.model import Exit, Observation, Step
+from cpods.model import Exit, Observation, Problem, Step
 from tests.chefs.realview import run, snapshot
 
 CHEFS = chefs()
@@ -222,7 +222,19 @@ def test_bibtex_complaints_have_a_place() -> None:
 def test_bibtex_missing_database() -> None:
     text = "I couldn't open database file gone.bib\n---line 4 of file a.aux\n : \\bibdata{gone\n"
     problems = bibtex_problems(text, STEP, Exit(code=2))
-    assert problems[0].message == "I couldn't open database file gone.bib"
+    assert problems == (Problem("I couldn't open database file gone.bib", "doc/a.aux", 4),)
+
+
+def test_bibtex_says_each_thing_once_and_where() -> None:
+    """The shape of an unfinished chapter's bibliography: ``\\bibdata{}`` and no citation."""
+    text = (
+        "I couldn't open database file .bib\n---line 4 of file ch.aux\n : \\bibdata{}\n"
+        "I found no \\citation commands---while reading file ch.aux\n"
+    )
+    assert bibtex_problems(text, STEP, Exit(code=2)) == (
+        Problem("I couldn't open database file .bib", "doc/ch.aux", 4),
+        Problem("I found no \\citation commands", "doc/ch.aux"),
+    )
 
 
 def test_biber_complaints_have_a_severity() -> None:

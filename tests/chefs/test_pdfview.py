@@ -91,3 +91,13 @@ def test_a_hand_made_pdf_with_a_wrong_offset() -> None:
         return body + b"xref\n0 1\ntrailer << /Root 1 0 R /Info 2 0 R >>\nstartxref\n0\n%%EOF\n"
 
     assert without_dates(pdf(b"20240102030405Z")) == without_dates(pdf(b"20311202030405Z"))
+
+
+def test_objects_whose_numbers_end_alike_are_told_apart() -> None:
+    def pdf(number: bytes, other: bytes) -> bytes:
+        body = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"
+        body += b"12 0 obj\n<< /CreationDate (D:" + other + b") >>\nendobj\n2 0 obj\n<< /CreationDate (D:" + number + b") >>\nendobj\n"
+        return body + b"xref\n0 1\ntrailer << /Root 1 0 R /Info 2 0 R >>\nstartxref\n0\n%%EOF\n"
+
+    assert without_dates(pdf(b"20240102", b"20200101")) == without_dates(pdf(b"20311202", b"20200101"))
+    assert without_dates(pdf(b"20240102", b"20200101")) != without_dates(pdf(b"20240102", b"20200102"))

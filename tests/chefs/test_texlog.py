@@ -40,6 +40,14 @@ def test_missing_file_points_at_the_line_that_asks_for_it() -> None:
     assert found == (Problem("LaTeX Error: File `nice.sty' not found.", "a.tex", 2, "\\usepackage{nice}"),)
 
 
+def test_missing_file_is_not_sought_in_comments() -> None:
+    log = "! LaTeX Error: File `nice.sty' not found.\n\n./a.tex:4: Emergency stop.\n<read *> \nl.4 x\n"
+    found = problems(log, a_tex="\\usepackage{nice}\n50\\% nicer % nice has no figures\n% nice\n\\foo")
+    assert (found[0].line, found[0].source) == (2, "50\\% nicer % nice has no figures")
+    found = problems(log, a_tex="\\usepackage{nice}\n50\\\\% nicer\n% nice\n\\foo")
+    assert (found[0].line, found[0].source) == (1, "\\usepackage{nice}")
+
+
 def test_missing_file_in_an_included_file_is_reported_there() -> None:
     log = "! LaTeX Error: File `x.tex' not found.\n\n./sub.tex:2: Emergency stop.\n<read *> \nl.2 \\input{x}\n"
     assert first(log, sub_tex="one\n\\input{x}") == Problem("LaTeX Error: File `x.tex' not found.", "sub.tex", 2, "\\input{x}")

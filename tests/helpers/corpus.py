@@ -62,7 +62,9 @@ def ours() -> list[Case]:
 
 def _expected(file: Path) -> dict[str, Any]:
     about = tomllib.loads((file.parent / "case.toml").read_text(encoding="utf-8"))
-    return json.loads(file.read_text(encoding="utf-8")) | about.get("corrected", {})
+    measured: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    corrected: dict[str, Any] = about.get("corrected", {})
+    return measured | corrected
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,9 @@ class TexWalk:
         warm, want = self._scene.place.build(), self._reference()
         files = visible(self._scene.place)
         wrong = differences(warm, files, want)
+        left = sorted(files.keys() - want.files.keys())
+        if left and warm.exit_code == want.outcome.exit_code == 0:
+            raise Diverged(f"left over: {left}\n{warm.said}")
         if wrong:
             if warm.exit_code == want.outcome.exit_code == 0 or not warm.verdicts:
                 self._is_fixed(files, f"warm: {wrong}", warm)
@@ -223,7 +226,7 @@ def differences(got: Outcome, files: Mapping[str, bytes], want: Reference) -> st
     return ", ".join(sorted(path for path in files.keys() | want.files.keys() if files.get(path) != want.files.get(path)))
 
 
-def tex_walk(seed: int, place: Path, actions: int = 5) -> None:
+def tex_walk(seed: int, place: Path, actions: int = 4) -> None:
     """One walk. Raises Diverged that tells the seed and what was done."""
     one = TexWalk(seed, place / "t")
     try:

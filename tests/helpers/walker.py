@@ -190,7 +190,7 @@ def plan_of(seed: int, actions: int) -> list[tuple[str, int]]:
     return [choose(rng) for _ in range(actions)]
 
 
-def walk(seed: int, place: Path, actions: int = 6, knots: bool | None = None) -> None:
+def walk(seed: int, place: Path, actions: int = 4, knots: bool | None = None) -> None:
     """One walk. Raises Diverged that tells the seed, what was done, and the project."""
     plan = plan_of(seed, actions)
     one = ShellWalk(seed, place / "w", knots)

@@ -15,7 +15,6 @@ import time
 import traceback
 import warnings
 
-
 #: A knot behind a plain step, so that every room of the house is entered once.
 _PROJECT = """\
 [[step]]
@@ -115,7 +114,6 @@ def _restrict(request: dict[str, object]) -> None:
     if "planted" in request:
         module, name = str(request["planted"]).split(":")
         setattr(sys.modules[module], name, _raise)
-
 
     if "killed_at" in request:
         _kill_at(str(request["killed_at"]), int(str(request.get("killed_after", 0))))

@@ -143,9 +143,19 @@ def test_k_failures(allowed: int, started: int) -> None:
     assert asked == ["finish"]
 
 
-def test_a_running_knot_is_left_when_the_build_stops() -> None:
+def test_a_running_knot_goes_on_to_its_verdict_when_the_build_stops() -> None:
+    """Otherwise it would depend on timing how far it gets, and the next build would run more than the failed step."""
     knot = step("k", 0, optional=("w",), outputs=("w",))
     desk = Desk([knot, C], slots=2, failures_max=1)
+    assert desk.start() == ["recall k", "settle c"]
+    assert desk.nothing("k") == ["settle k"]
+    assert desk.spoilt("c") == []
+    assert desk.settled("k", {"w": None}) == ["settle k"]
+
+
+def test_fail_fast_ends_the_passes_of_a_running_knot_too() -> None:
+    knot = step("k", 0, optional=("w",), outputs=("w",))
+    desk = Desk([knot, C], slots=2, failures_max=1, fail_fast=True)
     assert desk.start() == ["recall k", "settle c"]
     assert desk.nothing("k") == ["settle k"]
     assert desk.spoilt("c") == []

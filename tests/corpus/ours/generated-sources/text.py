@@ -1,0 +1,2 @@
+for k in range(40):
+    print('\\section{Part %d}Words.' % k)
