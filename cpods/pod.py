@@ -3,6 +3,7 @@
 Knows no graph and no build: an order comes in, what was cooked goes out.
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
@@ -173,16 +174,33 @@ class Pod:
         self._diary.end(step.name)
 
     def _written_during(self, observed: Observation, before: Mapping[FilePath, str], started_ns: int) -> list[FilePath]:
-        """Reads that only the run revealed, if they were changed too late to know what the run saw."""
+        """Reads that only the run revealed, if they were changed too late to know what the run saw.
+
+        What was looked at before the run in this build (a header that another step has just made) is compared by content.
+        """
         late = []
         for path in observed.reads:
-            if path not in before:
-                try:
-                    if os.stat(os.path.join(self._folder.root, path)).st_ctime_ns > started_ns - _RACY_NS:
-                        late.append(path)
-                except OSError:
-                    late.append(path)
+            if path in before:
+                continue
+            known = self._known(path, started_ns)
+            if known is not None:
+                is_late = self._refresh(path) != known
+            else:
+                is_late = self._ctime_ns(path) > started_ns - _RACY_NS
+                self._refresh(path)
+            if is_late:
+                late.append(path)
         return late
+
+    def _known(self, path: FilePath, before_ns: int) -> str | None:
+        known: Callable[[FilePath, int], str | None] | None = getattr(self._folder, "known", None)
+        return None if known is None else known(path, before_ns)
+
+    def _ctime_ns(self, path: FilePath) -> float:
+        try:
+            return os.stat(os.path.join(self._folder.root, path)).st_ctime_ns
+        except OSError:
+            return math.inf
 
     async def _execute_noted(self, order: Order, root: str) -> Exit:
         """Runs in a mirror: nothing in the folder is at stake, but after a kill the process is to be found and ended."""

@@ -32,10 +32,12 @@ class Folder:
         self.changed_states: dict[FilePath, FileState | None] = {}
         self._skip = frozenset(os.path.realpath(folder) for folder in skip)
         self._memo: dict[FilePath, str] = {}
+        self._since_ns: dict[FilePath, int] = {}
 
     def begin(self) -> None:
         """Starts a build: every file is looked at anew."""
         self._memo.clear()
+        self._since_ns.clear()
 
     def absolute(self, path: FilePath) -> str:
         """The absolute path of a project path; outside paths are absolute already or climb out."""
@@ -46,9 +48,19 @@ class Folder:
         known = self._memo.get(path)
         return self.refresh(path) if known is None else known
 
+    def known(self, path: FilePath, before_ns: int) -> str | None:
+        """What was found of a file in this build, if it has been so since before ``before_ns``; does not look."""
+        since_ns = self._since_ns.get(path)
+        return self._memo[path] if since_ns is not None and since_ns < before_ns else None
+
     def refresh(self, path: FilePath) -> str:
         """As :meth:`digest`, looking at the file again."""
-        digest = self._memo[path] = self._look(path)
+        return self._found(path, self._look(path))
+
+    def _found(self, path: FilePath, digest: str) -> str:
+        if self._memo.get(path) != digest:
+            self._memo[path] = digest
+            self._since_ns[path] = self.clock.now_ns()
         return digest
 
     def size(self, path: FilePath) -> int | None:
@@ -87,7 +99,7 @@ class Folder:
         """Deletes a file or link; absent is no error, and a folder (which no step may write for a file) stays."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             os.unlink(self.absolute(path))
-        self._memo[path] = ABSENT
+        self._found(path, ABSENT)
         self._forget(path)
 
     def take_changed_states(self) -> dict[FilePath, FileState | None]:
@@ -120,7 +132,7 @@ class Folder:
 
     def _installed(self, path: FilePath, absolute: str, digest: str) -> None:
         checked_ns = self.clock.now_ns()
-        self._memo[path] = digest
+        self._found(path, digest)
         status = stat_regular(absolute)
         if status is not None:
             self._remember(path, FileState(*stamp_of(status), digest, checked_ns))
