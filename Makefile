@@ -1,6 +1,7 @@
 # Everything starts here; scripts/setup.sh makes .venv and names (or, with the rights for it, installs) missing packages.
 SHELL := /bin/bash
 BIN := .venv/bin
+JOBS := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup demo test check format test-real soak clean-venv
@@ -22,15 +23,16 @@ demo: setup
 	$(BIN)/cpods rebuild --until-stable -C examples/book
 	@echo "The document: examples/book/book.pdf"
 
+# Tests of one file stay in one process: some share what they built.
 test: setup
-	$(PYTEST)
+	$(PYTEST) -n $(JOBS) --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST)
+	$(PYTEST) -n $(JOBS) --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .

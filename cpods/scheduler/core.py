@@ -20,7 +20,7 @@ from cpods.scheduler.ready import Units
 from cpods.scheduler.states import Status, Unit
 
 #: A unit whose sources change while it is built is started again this often, then given up.
-RESTARTS_MAX = 20
+RESTARTS_MAX = 5
 _KEEPS_CHANGING = "its inputs kept changing while it was built; save them and call cpods again"
 
 
