@@ -13,7 +13,7 @@ def synctex(root: str) -> bytes:
 
 
 def test_two_folders_give_one_stored_file() -> None:
-    stored = portable_synctex(synctex("/home/a/thesis/.cpods/work/k"), "/home/a/thesis/.cpods/work/k")
+    stored = portable_synctex(synctex("/home/a/thesis/.cpods/w/k"), "/home/a/thesis/.cpods/w/k")
     assert stored == portable_synctex(synctex("/srv/b"), "/srv/b")
     assert b"/home" not in gzip.decompress(stored)
 
