@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test check format test-real soak clean-venv
+.PHONY: help setup demo test check format test-real soak bench clean-venv
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make format      let ruff format the code"
 	@echo "make test-real   real documents and projects (many minutes)"
 	@echo "make soak        long randomised runs"
+	@echo "make bench       null and full builds against ninja"
 	@echo "make clean-venv  remove .venv"
 
 setup:
@@ -43,6 +44,9 @@ test-real: setup
 
 soak: setup
 	$(PYTEST) -m soak --timeout 3600
+
+bench: setup
+	$(BIN)/python -m benchmarks overhead
 
 clean-venv:
 	rm -rf .venv
