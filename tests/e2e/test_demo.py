@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ SOURCES = ("cpods.toml", "book.tex", "book.bib", "orbit.py", "coverage.py")
 
 def rebuild(folder: Path) -> dict[str, Any]:
     report = folder.parent / "report.json"
-    command = ["cpods", "rebuild", "--until-stable", "-C", str(folder), "--report", str(report)]
+    command = [str(Path(sys.executable).with_name("cpods")), "rebuild", "--until-stable", "-C", str(folder), "--report", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SOURCE_DATE_EPOCH": "0"}, timeout=110)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(report.read_text())

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ class Built:
     def __init__(self, folder: Path, main: str) -> None:
         report = folder.parent / "report.json"
         report.unlink(missing_ok=True)
-        command = ["cpods", "rebuild", main, "--report", str(report)]
+        command = [str(Path(sys.executable).with_name("cpods")), "rebuild", main, "--report", str(report)]
         self.process = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
         self.report = json.loads(report.read_text())
         self.tools = Counter(entry["tool"] for entry in self.report["executions"] if entry["kind"] == "run")
