@@ -40,10 +40,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 test-real: setup
-	$(PYTEST) -m "real or corpus_all" --timeout 3600
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "real or corpus_all" --timeout 3600
 
 soak: setup
-	$(PYTEST) -m soak --timeout 3600
+	$(PYTEST) -n $(JOBS) --dist loadfile -m soak --timeout 5400
 
 bench: setup
 	$(BIN)/python -m benchmarks overhead

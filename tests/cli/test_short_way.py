@@ -2,8 +2,8 @@
 
 import pytest
 
-from cpods.cli.glance import key_of, parse
 from cpods.cli.flags import Flags
+from cpods.cli.glance import key_of, parse
 
 
 @pytest.mark.parametrize(
