@@ -160,7 +160,9 @@ class Pod:
         for path, digest in previous.items():
             if digest != ABSENT:
                 self._folder.remove(path)
-            os.makedirs(os.path.dirname(os.path.join(self._folder.root, path)), exist_ok=True)
+            folder = os.path.dirname(os.path.join(self._folder.root, path))
+            if not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
         return previous
 
     def _restore(self, step: Step, previous: Mapping[FilePath, str]) -> None:

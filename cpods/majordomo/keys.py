@@ -6,6 +6,7 @@ Knows no results; see lookup for those.
 import calendar
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from cpods import digest
 from cpods.chefs.toolbox import MachineToolbox, still_valid
@@ -50,6 +51,7 @@ class Calendar:
         return wanted is None or recorded == wanted
 
 
+@cache
 def epoch(date: str) -> int:
     """00:00 UTC of a date YYYY-MM-DD, in seconds since 1970: TeX reads SOURCE_DATE_EPOCH as UTC."""
     return calendar.timegm(time.strptime(date, "%Y-%m-%d"))

@@ -116,7 +116,8 @@ class ObjectStore:
         if not batch:
             return
         for folder in {os.path.dirname(final) for _, final in batch.values()}:
-            os.makedirs(folder, exist_ok=True)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
         sync_filesystem(self.root)
         for digest, (temporary, final) in batch.items():
             _settle(temporary, final)
