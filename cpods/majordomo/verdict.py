@@ -100,6 +100,8 @@ def _failure(build: Build, unit: Unit, solution: Solution | None) -> list[str]:
                 lines += [format_problem(name, problem) for problem in _errors(failure.problems)] or [
                     f"{name}: exit code {failure.exit_code}"
                 ]
+    if build.request.options.keep_unstable and solution is not None and solution.outputs:
+        lines.append("what the last pass made is published all the same, as --keep-unstable asks")
     folder = build.last_folders.get(unit.name)
     if folder is not None and solution is not None and solution.outputs:
         lines.append(f"nothing of it was published; what the last pass made lies in {folder} (--keep-unstable publishes it)")
