@@ -4,7 +4,6 @@ Knows no build; see session.
 """
 
 import asyncio
-import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
 
     from cpods.cli.console import Console
     from cpods.session import Done
-
-
-#: Thresholds of the garbage collector: what a build keeps is much and holds few circles, so that looking for them is waste.
-_COLLECTION = (200_000, 20, 100)
 
 
 def run(flags: Flags) -> int:
@@ -38,7 +33,6 @@ def run(flags: Flags) -> int:
         from cpods.cli import dryrun
 
         return asyncio.run(dryrun.run(flags))
-    gc.set_threshold(*_COLLECTION)
     done = asyncio.run(_rebuild(flags, listener))
     listener.ended(done)
     written = _report(flags, done.report, listener)

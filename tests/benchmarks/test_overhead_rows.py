@@ -36,7 +36,7 @@ def test_the_project_is_the_same_for_both(tmp_path: Path) -> None:
     (tmp_path / "p/out/0.txt").write_text("old")
     (tmp_path / "p/.ninja_log").write_text("old")
     (tmp_path / "p/.cpods").mkdir()
-    overhead.clean(str(tmp_path / "p"))
+    overhead.clean(str(tmp_path / "p"), str(tmp_path / "trash"))
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["build.ninja", "cpods.toml", "out", "src"]
     assert list((tmp_path / "p/out").iterdir()) == []
 
