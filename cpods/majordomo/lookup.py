@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from cpods.digest import ABSENT
 from cpods.eyes import NOTHING, Eyes
 from cpods.ids import FilePath, is_fact
 from cpods.majordomo.keys import Calendar, Keys
@@ -155,8 +154,3 @@ class Lookup:
                     now = read.digest if is_fact(read.path) else self._eyes.raw(read.path, overlay, hidden)
                     if now != read.digest:
                         yield Difference(read.path, read.digest, now)
-
-
-def absent_or(digest: str) -> str:
-    """A digest as a user reads it."""
-    return "absent" if digest == ABSENT else digest.partition(":")[2][:12]
