@@ -47,6 +47,8 @@ class Cooked(msgspec.Struct, frozen=True):
     """The end of an order. ``result`` None: no usable result; ``stale``: because an input changed while it ran.
 
     ``reads``: what was read or looked for, known also when there is no result. ``artefacts``: what the store got.
+    ``earlier``: runs before this one that lacked an input which then was fetched. ``pod``: where the outputs are, '' here.
+    ``loosened``: the tools there have another fingerprint, as the step allows.
     """
 
     execution: Execution | None
@@ -56,3 +58,6 @@ class Cooked(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     reads: tuple[FilePath, ...] = ()
     artefacts: Mapping[str, int] = {}
+    earlier: tuple[Execution, ...] = ()
+    pod: str = ""
+    loosened: bool = False

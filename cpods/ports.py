@@ -48,6 +48,10 @@ class Fingerprint(msgspec.Struct, frozen=True):
     stamps: tuple[tuple[str, int, int, int], ...]
 
 
+#: A try to own a path: (path, epoch that the claimant saw, pod that is to own it, digest that it then has).
+Claim = tuple[FilePath, int, str, str]
+
+
 class Owner(msgspec.Struct, frozen=True):
     """The one pod whose version of a path counts."""
 
@@ -55,6 +59,11 @@ class Owner(msgspec.Struct, frozen=True):
     epoch: int
     pod: str
     digest: str
+
+    def won_by(self, claim: Claim) -> bool:
+        """Whether this answer says that ``claim`` succeeded: just now, or already when it was made the first time."""
+        path, epoch, pod, digest = claim
+        return (self.path, self.epoch, self.pod, self.digest) == (path, epoch + 1, pod, digest)
 
 
 class Memory(msgspec.Struct):
@@ -69,7 +78,10 @@ class Memory(msgspec.Struct):
 
 
 class Changes(msgspec.Struct):
-    """What one transaction writes: upserts, and None for a deletion. ``artefacts`` become held by ``pod``."""
+    """What one transaction writes: upserts, and None for a deletion. ``artefacts`` become held by this pod.
+
+    ``owned``: path -> digest, taken at the path's next epoch by this pod, or by the pod that ``owners`` (path -> pod) names.
+    """
 
     files: dict[FilePath, FileState | None] = {}
     written: dict[FilePath, Written | None] = {}
@@ -79,6 +91,7 @@ class Changes(msgspec.Struct):
     facts: dict[str, str | None] = {}
     artefacts: dict[str, int] = {}
     owned: dict[FilePath, str] = {}
+    owners: dict[FilePath, str] = {}
 
 
 class Clock(Protocol):
@@ -94,6 +107,25 @@ class Clock(Protocol):
         """The local calendar date, YYYY-MM-DD."""
 
 
+class Incoming(Protocol):
+    """An object that arrives in pieces, in any order. It ends with one of :meth:`accept` and :meth:`discard`."""
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        """Writes all of ``data`` at ``offset`` (bytes). Raises OSError; what was written before stays."""
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """What lies there now: up to ``size`` bytes, fewer at the end, zeros where nothing was written yet. Raises OSError."""
+
+    def set_executable(self) -> None:
+        """It was found out meanwhile that the file is executable where it comes from. Raises OSError."""
+
+    def accept(self) -> None:
+        """Its digest matched: from now on it is a put object, durable and visible to others after the store's commit."""
+
+    def discard(self) -> None:
+        """Deletes it. Idempotent, and nothing after :meth:`accept`."""
+
+
 class Objects(Protocol):
     """Content-addressed object files. Idempotent: putting the same bytes twice is no error and no second copy.
 
@@ -107,6 +139,9 @@ class Objects(Protocol):
 
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string."""
+
+    def incoming(self, artefact: Artefact, executable: bool) -> Incoming:
+        """A place for an object that arrives in pieces; who writes it checks its digest, then accepts. Raises OSError."""
 
     def has(self, digest: str) -> bool:
         """Whether the object is here (not whether it is intact)."""
@@ -177,8 +212,19 @@ class Ownership(Protocol):
     async def claim(self, path: FilePath, epoch: int, pod: str, digest: str) -> Owner:
         """Takes ``path`` if its epoch is ``epoch`` (0: nobody owns it) and returns the owner now, at epoch + 1.
 
-        If the epoch has moved on, changes nothing and returns the present owner.
+        If the epoch has moved on, changes nothing and returns the present owner. A claim repeated because its answer did not
+        come in time changes nothing if it had been applied, and its answer is the one that was missed: :meth:`Owner.won_by`
+        recognises it. Should somebody have claimed the path after that, the answer names them: the path has moved on.
         """
+
+    async def claim_many(self, claims: Sequence[Claim]) -> list[Owner]:
+        """As :meth:`claim` for many, one after the other in one transaction; each is won or lost by itself.
+
+        Returns the owners after all of them, in the order of the claims: ``owner.won_by(claim)`` says who has won.
+        """
+
+    async def enter(self, claims: Sequence[Claim], held: Mapping[str, Mapping[str, int]]) -> list[Owner]:
+        """As :meth:`claim_many`, and in the same transaction as :meth:`hold` for many (pod -> digest -> size)."""
 
     async def holders(self, digests: Sequence[str]) -> Mapping[str, int]:
         """Bytes of the given artefacts that each pod holds."""
@@ -302,11 +348,12 @@ class Chef(Protocol):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What travels on a bus."""
+    """What travels on a bus. ``sender``: the member who signed it, '' on a bus without signatures."""
 
     subject: str
     payload: bytes
     reply: str = ""
+    sender: str = ""
 
 
 class Bus(Protocol):
@@ -326,7 +373,13 @@ class Bus(Protocol):
 
 
 class Transfer(Protocol):
-    """Pulls artefacts from the pods that hold them. The receiver computes the digest."""
+    """Pulls artefacts from the pods that hold them. The receiver computes the digest.
+
+    As with every put, what was pulled is durable after the store's ``commit``.
+    """
 
     async def pull(self, artefact: Artefact, holders: Sequence[str]) -> None:
         """Brings the artefact into the own store, verified. Idempotent. Raises Unavailable if no holder delivers it."""
+
+    async def pull_many(self, wanted: Mapping[Artefact, Sequence[str]]) -> Mapping[Artefact, str]:
+        """As :meth:`pull` for many, each with its holders; small ones travel together. Returns those that failed, and why."""

@@ -85,10 +85,14 @@ class MemoryBroker:
 
 
 class MemoryBus:
-    """A member's connection to a :class:`MemoryBroker`: the twin of the NATS bus (:class:`cpods.ports.Bus`)."""
+    """A member's connection to a :class:`MemoryBroker`: the twin of the NATS bus (:class:`cpods.ports.Bus`).
 
-    def __init__(self, broker: MemoryBroker | None = None) -> None:
+    What it sends carries ``member`` as the sender.
+    """
+
+    def __init__(self, broker: MemoryBroker | None = None, member: str = "") -> None:
         self._broker = broker or MemoryBroker()
+        self._member = member
         self._own: dict[Subscription, None] = {}
         self._requests: set[asyncio.Future[bytes]] = set()
         self._closed = False
@@ -96,7 +100,7 @@ class MemoryBus:
     async def publish(self, subject: str, payload: bytes) -> None:
         """As in the port. Raises ValueError for a wildcard, Unavailable after :meth:`close`."""
         self._check(subject, subjects.is_subject(subject))
-        self._broker.send(Message(subject, payload))
+        self._broker.send(Message(subject, payload, sender=self._member))
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
         """As in the port; of several answers the first counts. Unavailable also if this bus is closed meanwhile."""
@@ -106,7 +110,7 @@ class MemoryBus:
         self._broker.inboxes[inbox] = answer
         self._requests.add(answer)
         try:
-            if not self._broker.send(Message(subject, payload, inbox)):
+            if not self._broker.send(Message(subject, payload, inbox, self._member)):
                 raise Unavailable(f"nobody listens to {subject}: the pod is not running or not connected")
             async with asyncio.timeout(timeout):
                 return await answer
@@ -173,6 +177,16 @@ class MemoryTransfer:
                 return
         tried = "; ".join(reasons) or "nobody else is said to hold it"
         raise Unavailable(f"no pod delivers {artefact.digest}: {tried}")
+
+    async def pull_many(self, wanted: Mapping[Artefact, Sequence[str]]) -> Mapping[Artefact, str]:
+        """As in the port, one after the other."""
+        failed: dict[Artefact, str] = {}
+        for artefact, holders in wanted.items():
+            try:
+                await self.pull(artefact, holders)
+            except Unavailable as error:
+                failed[artefact] = str(error)
+        return failed
 
     def _fetch(self, holder: str, artefact: Artefact, reasons: list[str]) -> bytes | None:
         """The verified bytes, or None and the reason."""

@@ -24,22 +24,27 @@ def _join(*tokens: str) -> str:
 
 
 def step(federation: str, pod: str) -> str:
-    """Where a pod takes orders; it answers each with a lease."""
+    """Where a pod takes orders (messages.Steps or Detour); it answers with leases."""
     return _join(federation, "pod", pod, "step")
 
 
 def cancel(federation: str, pod: str) -> str:
-    """Where a pod is told to give up a step."""
+    """Where a pod is told to give up steps."""
     return _join(federation, "pod", pod, "cancel")
 
 
-def result(federation: str, majordomo: str, pod: str, step_id: str) -> str:
-    """Where a pod tells a MajorDomo of one dispatched step: renewals of its lease, then its end."""
-    return _join(federation, "res", majordomo, pod, step_id)
+def ask(federation: str, pod: str) -> str:
+    """Where a pod answers questions (module questions)."""
+    return _join(federation, "pod", pod, "ask")
+
+
+def result(federation: str, majordomo: str, pod: str, kind: str) -> str:
+    """Where a pod tells a MajorDomo of its steps; ``kind``: done, renewal, log or edited."""
+    return _join(federation, "res", majordomo, pod, kind)
 
 
 def results(federation: str, majordomo: str) -> str:
-    """The pattern of all results for one MajorDomo."""
+    """The pattern of all that pods tell one MajorDomo."""
     return f"{_join(federation, 'res', majordomo)}.{_REST}"
 
 
@@ -48,9 +53,39 @@ def status(federation: str, pod: str) -> str:
     return _join(federation, "status", pod)
 
 
+def statuses(federation: str) -> str:
+    """The pattern of all statuses."""
+    return f"{_join(federation, 'status')}.{_ONE}"
+
+
 def event(federation: str, sender: str) -> str:
     """Where a member tells whoever looks on what happened."""
     return _join(federation, "event", sender)
+
+
+def events(federation: str) -> str:
+    """The pattern of all events."""
+    return f"{_join(federation, 'event')}.{_ONE}"
+
+
+def steward(federation: str) -> str:
+    """Where the federation's steward answers questions."""
+    return _join(federation, "steward", "ask")
+
+
+def join(federation: str) -> str:
+    """Where the steward takes those who join."""
+    return _join(federation, "steward", "join")
+
+
+def roster(federation: str) -> str:
+    """Where the steward publishes the roster, whenever it changes."""
+    return _join(federation, "roster")
+
+
+def inbox(member: str) -> str:
+    """The prefix of a member's reply subjects: private to it, so that nobody listens to another's answers."""
+    return f"_INBOX_{token(member)}"
 
 
 def is_subject(text: str) -> bool:

@@ -4,14 +4,18 @@ A part is given as a factory: an async context manager over one federation, whic
 """
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from cpods.errors import Unavailable
 from cpods.net.memory import MemoryBroker, MemoryBus
 from cpods.ports import Bus, Message
+from tests.helpers.broker import running
 
 #: The bus of the member of this name.
 Connect = Callable[[str], Awaitable[Bus]]
@@ -34,7 +38,45 @@ async def memory() -> AsyncIterator[Connect]:
         await member.close()
 
 
-PARTS: dict[str, Federation] = {"memory": memory}
+class Within:
+    """A bus whose subjects are all below ``cpods.fed``: a real member may speak nowhere else. Reply subjects stay as they are."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        await self._bus.publish(_below(subject), payload)
+
+    async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        return await self._bus.request(_below(subject), payload, timeout)
+
+    async def subscribe(self, subject: str, handler: Callable[[Message], Awaitable[bytes | None]]) -> Callable[[], Awaitable[None]]:
+        async def lifted(message: Message) -> bytes | None:
+            return await handler(msgspec.structs.replace(message, subject=message.subject.removeprefix("cpods.fed.")))
+
+        return await self._bus.subscribe(_below(subject), lifted)
+
+    async def close(self) -> None:
+        await self._bus.close()
+
+
+def _below(subject: str) -> str:
+    return subject if subject.startswith("_INBOX") else f"cpods.fed.{subject}"
+
+
+@asynccontextmanager
+async def nats() -> AsyncIterator[Connect]:
+    """A nats-server of its own and members with keys; all of them may say anything in their federation."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with running(Path(folder), {"md": "founder", "a": "founder", "b": "founder"}) as federation:
+
+            async def connect(name: str) -> Bus:
+                return Within(await federation.connect(name))
+
+            yield connect
+
+
+PARTS: dict[str, Federation] = {"memory": memory, "nats": nats}
 
 
 @pytest.fixture(params=sorted(PARTS))
