@@ -56,10 +56,11 @@ class SqlCatalogue:
             if changes.artefacts:
                 await self.ownership.hold_within(connection, self.pod, changes.artefacts)
             if changes.owned:
-                await self.ownership.own_within(connection, self.pod, changes.owned)
+                await self.ownership.own_within(connection, self.pod, changes.owned, changes.owners)
 
     async def close(self) -> None:
         """Releases the database. Idempotent."""
+        await self.ownership.close()
         await self._database.close()
 
 

@@ -3,6 +3,7 @@
 Knows no table.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ class Database:
         self.path = path
         self._engine = create_async_engine(URL.create("sqlite+aiosqlite", database=path))
         event.listen(self._engine.sync_engine, "connect", _set_pragmas)
+        #: Whose turn it is to write, among those of this process.
+        self.turn = asyncio.Lock()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -41,7 +44,8 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: all or nothing. Raises StoreDamaged, Locked, OSError (disk full)."""
         with _Translation(self.path):
-            async with self._engine.begin() as connection:
+            # SQLite has its writers try again after a pause: of a hundred here some would wait for long, or in vain
+            async with self.turn, self._engine.begin() as connection:
                 yield connection
 
     async def close(self) -> None:

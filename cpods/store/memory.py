@@ -4,13 +4,13 @@ Knows no file system; the contracts are those of cpods.ports.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from cpods.digest import ABSENT, DEFAULT_ALGORITHM, of_bytes
+from cpods.digest import ABSENT, DEFAULT_ALGORITHM, algorithm_of, of_bytes
 from cpods.ids import FilePath
 from cpods.model import Artefact, Result, Solution
-from cpods.ports import Changes, Memory, Objects, Owner
+from cpods.ports import Changes, Claim, Memory, Objects, Owner
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,17 @@ class MemoryObjects:
             self._data[artefact.digest] = data
             self._pending.add(artefact.digest)
         return artefact
+
+    def incoming(self, artefact: Artefact, executable: bool) -> "MemoryIncoming":
+        """A place for an object that arrives in pieces. What is executable is not kept: ``disk`` has no modes."""
+        algorithm_of(artefact.digest)
+
+        def settle(data: bytes) -> None:
+            if artefact.digest not in self._data:
+                self._data[artefact.digest] = data
+                self._pending.add(artefact.digest)
+
+        return MemoryIncoming(settle)
 
     def has(self, digest: str) -> bool:
         """Whether the object is here."""
@@ -74,6 +85,37 @@ class MemoryObjects:
         """For tests: the object is gone."""
         self._data.pop(digest, None)
         self._pending.discard(digest)
+
+
+class MemoryIncoming:
+    """Bytes that arrive in pieces. ``settle`` is called once, by :meth:`accept`, with all of them."""
+
+    def __init__(self, settle: Callable[[bytes], None]) -> None:
+        self._settle = settle
+        self._data = bytearray()
+        self._open = True
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        """Writes all of ``data`` at ``offset``."""
+        self._data.extend(bytes(max(0, offset + len(data) - len(self._data))))
+        self._data[offset : offset + len(data)] = data
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """What lies there now."""
+        return bytes(self._data[offset : offset + size])
+
+    def set_executable(self) -> None:
+        """Nothing: no modes here."""
+
+    def accept(self) -> None:
+        """From now on it is a put object."""
+        self._open = False
+        self._settle(bytes(self._data))
+
+    def discard(self) -> None:
+        """Forgets it."""
+        if self._open:
+            self._data.clear()
 
 
 class MemoryResults:
@@ -139,6 +181,22 @@ class MemoryOwnership:
             present = self._owners[path] = Owner(path, epoch + 1, pod, digest)
         return present
 
+    async def claim_many(self, claims: Sequence[Claim]) -> list[Owner]:
+        """As :meth:`claim` for many, in order; returns the owners after all of them."""
+        for claim in claims:
+            await self.claim(*claim)
+        return [self._owners.get(path) or Owner(path, 0, "", "") for path, *_ in claims]
+
+    async def enter(self, claims: Sequence[Claim], held: Mapping[str, Mapping[str, int]]) -> list[Owner]:
+        """As :meth:`claim_many` and :meth:`hold` for many at once."""
+        for pod, artefacts in held.items():
+            await self.hold(pod, artefacts)
+        return await self.claim_many(claims)
+
+    async def owners(self) -> Mapping[FilePath, Owner]:
+        """All owners by path."""
+        return dict(self._owners)
+
     async def holders(self, digests: Sequence[str]) -> Mapping[str, int]:
         """Bytes of the given artefacts that each pod holds; each digest counts once."""
         held: Counter[str] = Counter()
@@ -158,11 +216,19 @@ class MemoryOwnership:
         for digest in digests:
             self._pods.get(digest, set()).discard(pod)
 
-    async def own(self, pod: str, owned: Mapping[FilePath, str]) -> None:
-        """Takes paths (path -> digest) at their next epoch."""
+    async def held(self) -> Mapping[str, Mapping[str, int]]:
+        """pod -> the artefacts that it holds (digest -> size): what a mirror starts from."""
+        found: dict[str, dict[str, int]] = {}
+        for digest, pods in self._pods.items():
+            for pod in pods:
+                found.setdefault(pod, {})[digest] = self._sizes[digest]
+        return found
+
+    async def own(self, pod: str, owned: Mapping[FilePath, str], elsewhere: Mapping[FilePath, str]) -> None:
+        """Takes paths (path -> digest) at their next epoch, for ``pod`` or for the pod that ``elsewhere`` names."""
         for path, digest in owned.items():
             epoch = self._owners[path].epoch if path in self._owners else 0
-            await self.claim(path, epoch, pod, digest)
+            await self.claim(path, epoch, elsewhere.get(path, pod), digest)
 
 
 class MemoryCatalogue:
@@ -182,7 +248,7 @@ class MemoryCatalogue:
         for name in Memory.__struct_fields__:
             _fold(getattr(self._memory, name), getattr(changes, name))
         await self.ownership.hold(self.pod, changes.artefacts)
-        await self.ownership.own(self.pod, changes.owned)
+        await self.ownership.own(self.pod, changes.owned, changes.owners)
 
     async def close(self) -> None:
         """Nothing to release."""

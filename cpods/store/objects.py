@@ -13,6 +13,7 @@ from contextlib import suppress
 from cpods.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher, of_bytes
 from cpods.model import Artefact
 from cpods.store.files import SMALL_BYTES, copy_hashed, new_file, open_regular, read_all, sync_filesystem, temporary_beside, write_all
+from cpods.store.incoming import FileIncoming
 from cpods.store.layout import QUARANTINE, object_path, open_root, quarantine_path
 from cpods.store.sessions import open_session
 
@@ -51,6 +52,18 @@ class ObjectStore:
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string. Raises OSError."""
         return self._put(data, executable=False)
+
+    def incoming(self, artefact: Artefact, executable: bool) -> FileIncoming:
+        """A place for an object that arrives in pieces; its digest is for who writes it to check. Raises OSError."""
+        algorithm_of(artefact.digest)
+
+        def settle(temporary: str) -> None:
+            if self._known(artefact, bool(os.stat(temporary).st_mode & 0o111)):
+                os.unlink(temporary)
+            else:
+                self._pending[artefact.digest] = temporary
+
+        return FileIncoming(self._temporary(), executable, settle)
 
     def has(self, digest: str) -> bool:
         """Whether the object is here (not whether it is intact)."""

@@ -5,7 +5,6 @@ Knows no bus: claims that come from other pods reach it through the MajorDomo.
 
 import json
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, func, select, update
@@ -13,8 +12,10 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cpods.ids import FilePath
-from cpods.ports import Owner
+from cpods.ports import Claim, Owner
+from cpods.store.accounts import Accounts
 from cpods.store.database import Database
+from cpods.store.holders import Holders
 from cpods.store.schema import artefacts, holdings, owners, pods
 
 
@@ -23,6 +24,8 @@ class SqlOwnership:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._holders = Holders(database.path)
+        self._accounts = Accounts(database.path)
 
     async def owner(self, path: FilePath) -> Owner | None:
         """The present owner."""
@@ -34,38 +37,46 @@ class SqlOwnership:
 
         If the epoch has moved on, changes nothing and returns the present owner.
         """
-        values = {"path": path, "epoch": epoch + 1, "pod": pod, "digest": digest}
-        async with self._database.writing() as connection:
-            if epoch == 0:
-                await connection.execute(insert(owners).values(values).on_conflict_do_nothing())
-            else:
-                await connection.execute(update(owners).where(owners.c.path == path, owners.c.epoch == epoch).values(values))
-            owner = await _owner(connection, path)
-        # Nobody owns it although the claimant saw an epoch: the catalogue was rebuilt; the claimant learns that it is at 0.
-        return owner or Owner(path, 0, "", "")
+        return (await self.claim_many([(path, epoch, pod, digest)]))[0]
+
+    async def claim_many(self, claims: Sequence[Claim]) -> list[Owner]:
+        """As :meth:`claim` for many, one after the other in one transaction; returns the owners after all of them.
+
+        The first statement writes, so that SQLite's one writer is this transaction from its beginning to its end: nobody
+        claims in between. A claim that is repeated finds its own epoch + 1, pod and digest, and changes nothing.
+        """
+        return await self.enter(claims, {})
+
+    async def enter(self, claims: Sequence[Claim], held: Mapping[str, Mapping[str, int]]) -> list[Owner]:
+        """As :meth:`claim_many`, and in the same transaction as :meth:`hold` for many (pod -> digest -> size)."""
+        if not claims and not any(held.values()):
+            return []
+        async with self._database.turn:
+            return await self._accounts.enter(claims, held)
+
+    async def owners(self) -> Mapping[FilePath, Owner]:
+        """All owners by path: what a MajorDomo starts from."""
+        async with self._database.reading() as connection:
+            return {row.path: Owner(*row) for row in await connection.execute(select(owners))}
 
     async def holders(self, digests: Sequence[str]) -> Mapping[str, int]:
         """Bytes of the given artefacts that each pod holds; each digest counts once."""
-        wanted = func.json_each(json.dumps(list(dict.fromkeys(digests)))).table_valued("value")
-        query = (
-            select(holdings.c.size, holdings.c.pods)
-            .select_from(wanted)
-            .join(artefacts, artefacts.c.digest == wanted.c.value)
-            .join(holdings, holdings.c.id == artefacts.c.id)
-        )
-        held: Counter[int] = Counter()
+        return await self._holders.bytes_by_pod(digests)
+
+    async def held(self) -> Mapping[str, Mapping[str, int]]:
+        """pod -> the artefacts that it holds (digest -> size): what a mirror starts from."""
+        query = select(artefacts.c.digest, holdings.c.size, holdings.c.pods).join(holdings, holdings.c.id == artefacts.c.id)
         async with self._database.reading() as connection:
-            names = {pod: name for pod, name in await connection.execute(select(pods.c.id, pods.c.name))}
-            for size, holders in await connection.execute(query):
+            found: dict[int, dict[str, int]] = {}
+            for digest, size, holders in await connection.execute(query):
                 for pod in _pod_ids(holders):
-                    held[pod] += size
-        return {names[pod]: size for pod, size in held.items()}
+                    found.setdefault(pod, {})[digest] = size
+            names = {pod: name for pod, name in await connection.execute(select(pods.c.id, pods.c.name))}
+        return {names[pod]: held for pod, held in found.items()}
 
     async def hold(self, pod: str, artefacts: Mapping[str, int]) -> None:
         """``pod`` now holds these artefacts (digest -> size). Idempotent."""
-        if artefacts:
-            async with self._database.writing() as connection:
-                await self.hold_within(connection, pod, artefacts)
+        await self.enter([], {pod: artefacts})
 
     async def drop(self, pod: str, digests: Iterable[str]) -> None:
         """``pod`` holds these no longer. Idempotent."""
@@ -90,11 +101,21 @@ class SqlOwnership:
             changed = {"size": statement.excluded.size, "pods": statement.excluded.pods}
             await connection.execute(statement.on_conflict_do_update(index_elements=[holdings.c.id], set_=changed), rows)
 
-    async def own_within(self, connection: AsyncConnection, pod: str, owned: Mapping[FilePath, str]) -> None:
-        """Takes paths (path -> digest) for ``pod`` at their next epoch, in a transaction of the caller."""
+    async def close(self) -> None:
+        """Releases the database. Idempotent."""
+        await self._holders.close()
+        await self._accounts.close()
+
+    async def own_within(
+        self, connection: AsyncConnection, pod: str, owned: Mapping[FilePath, str], elsewhere: Mapping[FilePath, str]
+    ) -> None:
+        """Takes paths (path -> digest) at their next epoch, in a transaction of the caller.
+
+        They become owned by ``pod``, or by the pod that ``elsewhere`` (path -> pod) names.
+        """
         statement = insert(owners)
         changed = {"epoch": owners.c.epoch + 1, "pod": statement.excluded.pod, "digest": statement.excluded.digest}
-        rows = [{"path": path, "epoch": 1, "pod": pod, "digest": digest} for path, digest in owned.items()]
+        rows = [{"path": path, "epoch": 1, "pod": elsewhere.get(path, pod), "digest": digest} for path, digest in owned.items()]
         await connection.execute(statement.on_conflict_do_update(index_elements=[owners.c.path], set_=changed), rows)
 
 

@@ -109,3 +109,16 @@ def test_saving_tells_holders_and_owners(run: Run) -> None:
         assert owner is not None and (owner.epoch, owner.digest) == (2, "y")
 
     run(body)
+
+
+def test_saving_may_name_another_pod_as_owner(run: Run) -> None:
+    async def body(catalogue: AnyCatalogue) -> None:
+        await catalogue.save(Changes(owned={"near": "x", "far": "y"}, owners={"far": "pod2", "not owned": "pod3"}))
+        await catalogue.save(Changes(owned={"near": "z"}, owners={"near": "pod2"}))
+        owners = await catalogue.ownership.owners()
+        assert {path: (owner.epoch, owner.pod, owner.digest) for path, owner in owners.items()} == {
+            "near": (2, "pod2", "z"),
+            "far": (1, "pod2", "y"),
+        }
+
+    run(body)

@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from cpods.digest import ABSENT, of_bytes
+from cpods.model import Artefact
 from cpods.ports import Objects
 from cpods.store.layout import object_path
 from cpods.store.memory import MemoryObjects
@@ -165,3 +166,73 @@ def test_discard_forgets_only_what_is_not_committed(bench: Bench) -> None:
     assert not objects.has(dropped.digest)
     objects.commit()
     assert not objects.has(dropped.digest)
+
+
+PIECES = [(100, 200), (0, 100), (350, 400), (200, 350)]
+
+
+def test_what_comes_in_pieces_is_an_object_once_it_is_accepted(bench: Bench) -> None:
+    data = BIG[:400]
+    artefact = Artefact(of_bytes(data), len(data))
+    incoming = bench.objects.incoming(artefact, False)
+    for start, end in PIECES:
+        incoming.write_at(data[start:end], start)
+        assert incoming.read_at(end - start, start) == data[start:end]
+    assert not bench.objects.has(artefact.digest)
+    assert incoming.read_at(1000, 390) == data[390:]
+    incoming.accept()
+    assert bench.objects.read(artefact.digest) == data
+    incoming.discard()
+    bench.objects.commit()
+    assert bench.objects.read(artefact.digest) == data
+
+
+def test_what_is_given_up_half_way_is_not_there(bench: Bench) -> None:
+    artefact = Artefact(of_bytes(BIG), len(BIG))
+    incoming = bench.objects.incoming(artefact, True)
+    incoming.write_at(BIG[:1000], 0)
+    incoming.discard()
+    incoming.discard()
+    bench.objects.commit()
+    assert not bench.objects.has(artefact.digest)
+
+
+def test_what_comes_in_is_not_committed_before_it_is_accepted(bench: Bench) -> None:
+    artefact = Artefact(of_bytes(b"late"), 4)
+    incoming = bench.objects.incoming(artefact, False)
+    incoming.write_at(b"late", 0)
+    bench.objects.commit()
+    assert not bench.objects.has(artefact.digest)
+    incoming.accept()
+    assert bench.objects.discard([artefact.digest]) == {artefact.digest}
+    assert not bench.objects.has(artefact.digest)
+
+
+def test_what_comes_in_twice_is_there_once(bench: Bench) -> None:
+    artefact = Artefact(of_bytes(b"twin"), 4)
+    twins = [bench.objects.incoming(artefact, False) for _ in range(2)]
+    for twin in twins:
+        twin.write_at(b"twin", 0)
+        twin.accept()
+        bench.objects.commit()
+    assert bench.objects.read(artefact.digest) == b"twin"
+
+
+def test_what_comes_in_has_to_have_a_digest(bench: Bench) -> None:
+    with pytest.raises(ValueError):
+        bench.objects.incoming(Artefact("../../etc", 1), False)
+
+
+@pytest.mark.parametrize("when", ["at once", "later", "never"])
+def test_what_comes_in_may_be_executable(tmp_path: Path, when: str) -> None:
+    objects = ObjectStore(str(tmp_path / "store"))
+    artefact = Artefact(of_bytes(b"#!/bin/sh"), 9)
+    incoming = objects.incoming(artefact, when == "at once")
+    incoming.write_at(b"#!/bin/sh", 0)
+    if when == "later":
+        incoming.set_executable()
+    incoming.accept()
+    objects.commit()
+    objects.export(artefact.digest, str(tmp_path / "out"))
+    assert bool(os.stat(tmp_path / "out").st_mode & 0o111) == (when != "never")
+    assert [path for path in (tmp_path / "store" / "tmp").rglob("*") if path.is_file()] == []

@@ -1,0 +1,116 @@
+"""The write that a federation makes for every result, made fast: who owns which paths now, and who holds which artefacts.
+
+Knows no SQLAlchemy: its asynchronous way hops between threads for each statement, this makes one hop for a transaction.
+"""
+
+import asyncio
+import json
+import sqlite3
+from array import array
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cpods.ports import Claim, Owner
+from cpods.store.sqlerrors import translated
+
+#: Compare and set in one statement: makes the row if the claimant saw none, changes it if its epoch is the claimant's.
+CLAIM = (
+    "INSERT INTO owners (path, epoch, pod, digest) SELECT :path, :epoch + 1, :pod, :digest "
+    "WHERE :epoch = 0 OR EXISTS (SELECT 1 FROM owners WHERE path = :path AND epoch = :epoch) "
+    "ON CONFLICT (path) DO UPDATE SET epoch = excluded.epoch, pod = excluded.pod, digest = excluded.digest "
+    "WHERE owners.epoch = excluded.epoch - 1"
+)
+_OWNERS = "SELECT owners.path, epoch, pod, digest FROM json_each(?) AS wanted CROSS JOIN owners ON owners.path = wanted.value"
+_KNOWN = (
+    "SELECT artefacts.digest, artefacts.id, holdings.pods FROM json_each(?) AS wanted "
+    "CROSS JOIN artefacts ON artefacts.digest = wanted.value LEFT JOIN holdings ON holdings.id = artefacts.id"
+)
+_HOLD = "INSERT INTO holdings (id, size, pods) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, pods = excluded.pods"
+_PRAGMAS = ("busy_timeout = 30000", "synchronous = NORMAL", "mmap_size = 268435456")
+
+Held = Mapping[str, Mapping[str, int]]
+
+
+class Accounts:
+    """Writes into the catalogue at ``path`` in a thread of its own, on a connection that is opened with the first write."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._pods: dict[str, int] = {}
+
+    async def enter(self, claims: Sequence[Claim], held: Held) -> list[Owner]:
+        """All claims, one after the other, and all holdings (pod -> digest -> size) in one transaction.
+
+        The owners of the claimed paths after it, in the order of the claims. Raises StoreDamaged, Locked, OSError; then
+        nothing was written.
+        """
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "accounts")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._enter, list(claims), held)
+
+    async def close(self) -> None:
+        """Releases the file. Idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown()
+
+    def _enter(self, claims: Sequence[Claim], held: Held) -> list[Owner]:
+        try:
+            connection = self._connection or self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for pod, artefacts in held.items():
+                    self._hold(connection, pod, artefacts)
+                owners = self._claim(connection, claims)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._pods.clear()
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return owners
+        except sqlite3.DatabaseError as error:
+            raise translated(error, self.path) from error
+
+    def _claim(self, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[Owner]:
+        if not claims:
+            return []
+        rows = [{"path": path, "epoch": epoch, "pod": pod, "digest": digest} for path, epoch, pod, digest in claims]
+        connection.executemany(CLAIM, rows)
+        wanted = json.dumps(list(dict.fromkeys(path for path, *_ in claims)))
+        present = {row[0]: Owner(*row) for row in connection.execute(_OWNERS, (wanted,))}
+        # Nobody owns it although the claimant saw an epoch: the catalogue was rebuilt; the claimant learns that it is at 0.
+        return [present.get(path) or Owner(path, 0, "", "") for path, *_ in claims]
+
+    def _hold(self, connection: sqlite3.Connection, pod: str, artefacts: Mapping[str, int]) -> None:
+        number = self._number(connection, pod)
+        connection.executemany("INSERT INTO artefacts (digest) VALUES (?) ON CONFLICT DO NOTHING", [(digest,) for digest in artefacts])
+        rows = []
+        for digest, key, blob in connection.execute(_KNOWN, (json.dumps(list(artefacts)),)):
+            holders = array("H", blob or b"")  # two bytes a pod, little-endian as is every machine that this runs on
+            if number not in holders:
+                rows.append((key, artefacts[digest], array("H", sorted([*holders, number])).tobytes()))
+        connection.executemany(_HOLD, rows)
+
+    def _number(self, connection: sqlite3.Connection, pod: str) -> int:
+        if pod not in self._pods:
+            connection.execute("INSERT INTO pods (name) VALUES (?) ON CONFLICT DO NOTHING", (pod,))
+            self._pods[pod] = int(connection.execute("SELECT id FROM pods WHERE name = ?", (pod,)).fetchone()[0])
+        return self._pods[pod]
+
+    def _connect(self) -> sqlite3.Connection:
+        # mode=rw: a file that is gone is an error, not a new empty one
+        connection = sqlite3.connect(Path(self.path).absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        self._connection = connection
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
