@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import BinaryIO
 
 from cpods.model import Exit
@@ -69,8 +70,9 @@ class Stream:
     would fill the disk.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, heard: Callable[[bytes], None] | None = None) -> None:
         self._loop = loop
+        self._heard = heard
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
         self._capture = Capture(limit)
@@ -91,6 +93,8 @@ class Stream:
             return 0
         if block:
             self._capture.add(block)
+            if self._heard is not None:
+                self._heard(block)
         else:
             self._detach()
         return len(block)
@@ -209,12 +213,19 @@ class ProcessExecutor:
 
     subprocess (vfork, exec, working folder) with pidfd and wait4 in the running event loop: half the CPU time of asyncio's
     own subprocesses, no thread and no signal handler. ``memory_bytes_max`` of a result is never below what this process
-    itself used when it started the program (Linux counts the memory shared during vfork).
+    itself used when it started the program (Linux counts the memory shared during vfork). ``heard`` gets what a program
+    says while it runs, of both streams as it comes.
     """
 
-    def __init__(self, grace_seconds: float = groups.GRACE_SECONDS, output_bytes_max: int = OUTPUT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        grace_seconds: float = groups.GRACE_SECONDS,
+        output_bytes_max: int = OUTPUT_BYTES_MAX,
+        heard: Callable[[Command, bytes], None] | None = None,
+    ) -> None:
         self._grace_seconds = grace_seconds
         self._output_bytes_max = output_bytes_max
+        self._heard = heard
 
     async def run(self, command: Command, started: Callable[[int, int], None] | None = None) -> Exit:
         """As in the port; ends also what the program left running in its group. Raises OSError if ``log`` cannot be written."""
@@ -258,8 +269,9 @@ class ProcessExecutor:
         loop = asyncio.get_running_loop()
         if not command.argv:
             raise ValueError("no program given")
-        stdout = stack.enter_context(closing(Stream(loop, self._output_bytes_max)))
-        stderr = stack.enter_context(closing(Stream(loop, self._output_bytes_max)))
+        heard = None if self._heard is None else partial(self._heard, command)
+        stdout = stack.enter_context(closing(Stream(loop, self._output_bytes_max, heard)))
+        stderr = stack.enter_context(closing(Stream(loop, self._output_bytes_max, heard)))
         process = subprocess.Popen(
             command.argv,
             cwd=command.cwd,
