@@ -6,6 +6,7 @@ Knows no command's work.
 import typer
 
 from cpods import __version__
+from cpods.cli import artefacts, federation, pods
 
 _typer = typer.Typer(
     name="cpods",
@@ -45,6 +46,10 @@ def rebuild(
     keep_unstable: bool = typer.Option(False, "--keep-unstable", help="Publish what the last pass made even if it is not at rest."),
     report: str = typer.Option("", "--report", metavar="FILE", help="Write a JSON report."),
     json_lines: bool = typer.Option(False, "--json", help="Print JSON lines instead of text."),
+    federation: str = typer.Option("", "--federation", metavar="NAME", help="Have the steps run by this federation's pods."),
+    placement: str = typer.Option("", "--placement", metavar="NAME", help="How pods are chosen for steps."),
+    leave_remote: bool = typer.Option(False, "--leave-remote", help="Leave goals on the pods that made them."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show what tools on pods say while they run."),
 ) -> None:
     """Bring goals up to date: exactly the steps whose inputs changed are run."""
     from cpods.cli import rebuild as command
@@ -68,6 +73,10 @@ def rebuild(
                 keep_unstable=keep_unstable,
                 report=report,
                 json_lines=json_lines,
+                federation=federation,
+                placement=placement,
+                leave_remote=leave_remote,
+                verbose=verbose,
             )
         )
     )
@@ -79,6 +88,9 @@ _graph = typer.Typer(no_args_is_help=True, help="Look at the step graph.")
 _store = typer.Typer(no_args_is_help=True, help="Look after the store.")
 _typer.add_typer(_graph, name="graph")
 _typer.add_typer(_store, name="store")
+_typer.add_typer(federation.app, name="federation")
+_typer.add_typer(pods.app, name="pod")
+_typer.add_typer(artefacts.app, name="artefact")
 
 
 @_graph.command("show")

@@ -13,10 +13,13 @@ from cpods.majordomo.verdict import format_problem
 from cpods.model import Problem
 from cpods.orders import Execution
 from cpods.session import Done
+from cpods.wiring import POD as HERE
 
 
 class Console(Listener):
-    """Plain lines. Errors and progress go to stderr, the outcome to stdout."""
+    """Plain lines. Errors and progress go to stderr, the outcome to stdout. ``verbose``: what tools on other pods say, too."""
+
+    verbose = False
 
     def started(self, step: str, tool: str, pass_number: int | None) -> None:
         """A process is about to start."""
@@ -25,7 +28,8 @@ class Console(Listener):
         """One line a process."""
         where = f"pass {execution.pass_number}: " if execution.pass_number is not None else ""
         code = f", exit code {execution.exit_code}" if execution.exit_code else ""
-        self.progress(f"{where}{execution.step} ({execution.tool}, {execution.seconds:.2f} s{code})")
+        place = f" on {execution.pod}" if execution.pod != HERE else ""
+        self.progress(f"{where}{execution.step} ({execution.tool}{place}, {execution.seconds:.2f} s{code})")
 
     def settled(self, step: str, reason: Reason) -> None:
         """Only what is worth a line: results taken from the store."""
@@ -43,6 +47,12 @@ class Console(Listener):
     def note(self, text: str) -> None:
         """One sentence."""
         self.progress(text)
+
+    def said(self, step: str, text: str) -> None:
+        """What a tool on another pod has said just now."""
+        if self.verbose:
+            for line in text.splitlines():
+                self.progress(f"[{step}] {line}")
 
     def progress(self, text: str) -> None:
         """A line about what is going on."""
@@ -94,6 +104,11 @@ class JsonConsole(Console):
     def note(self, text: str) -> None:
         """One sentence."""
         self._say("note", text=text)
+
+    def said(self, step: str, text: str) -> None:
+        """What a tool on another pod has said just now."""
+        if self.verbose:
+            self._say("said", step=step, text=text)
 
     def failed(self, text: str) -> None:
         """An error."""

@@ -93,6 +93,7 @@ async def looking(folder: str, goals: tuple[str, ...], request: "Request | None"
     with tempfile.TemporaryDirectory(prefix="cpods-") as scratch:
         where = _present_places(places(folder, project.store, os.environ), scratch)
         async with opened(where, project.store, os.environ) as site:
+            await site.assume_far()
             planned = make_plan(site, project, () if every else wanted)
             with closing(Journal(scratch)) as journal:  # the real one belongs to who holds the lock
                 parts = site.parts(project, producers(planned.steps), journal)

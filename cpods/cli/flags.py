@@ -24,3 +24,7 @@ class Flags(NamedTuple):
     keep_unstable: bool = False
     report: str = ""
     json_lines: bool = False
+    federation: str = ""
+    placement: str = ""
+    leave_remote: bool = False
+    verbose: bool = False

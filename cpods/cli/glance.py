@@ -22,7 +22,7 @@ def try_rebuild(arguments: list[str]) -> int | None:
     """The exit code, if everything is as the last build left it; None if the long way must look."""
     started = time.monotonic()
     said = parse(arguments)
-    if said is None:
+    if said is None or os.environ.get("CPODS_FEDERATION"):  # what pods own is to be asked of them
         return None
     root = os.path.abspath(str(said["folder"]))
     state = os.path.abspath(os.environ.get("CPODS_STATE") or os.path.join(root, _STATE_FOLDER))

@@ -22,6 +22,7 @@ def run(flags: Flags) -> int:
     from cpods.cli.listener import listener_for
 
     listener = listener_for(flags.json_lines)
+    listener.verbose = flags.verbose
     wrong = _wrong(flags)
     if wrong:
         from cpods.majordomo.report import bare_report
@@ -66,7 +67,7 @@ def _wrong(flags: Flags) -> str:
 async def _rebuild(flags: Flags, listener: "Console") -> "Done":
     from cpods.cli.glance import key_of
     from cpods.cli.interrupts import end_on_signals
-    from cpods.majordomo.context import Request
+    from cpods.majordomo.context import Choice, Request
     from cpods.scheduler.core import Options
     from cpods.session import Call, rebuild
 
@@ -85,7 +86,10 @@ async def _rebuild(flags: Flags, listener: "Console") -> "Done":
         request=Request(options, seed=seed, force=flags.force),
         until_stable=True if flags.until_stable else False if flags.once else None,
         wait=not flags.no_wait,
-        glance="" if flags.force or flags.keep_unstable or seed not in ("", "warm", "clean") else key_of(flags._asdict()),
+        federation=Choice(flags.federation, flags.placement, flags.leave_remote),
+        glance=""
+        if flags.federation or flags.force or flags.keep_unstable or seed not in ("", "warm", "clean")
+        else key_of(flags._asdict()),
     )
     end_on_signals()
     return await rebuild(call, os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))

@@ -10,7 +10,7 @@ from tests.cli.conftest import Cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = ["rebuild", "graph show", "why", "log", "status", "verify", "clean", "store stat", "store fsck", "store collect"]
-HEAVY = ("networkx", "sqlalchemy", "asyncssh", "nats", "alembic")
+HEAVY = ("networkx", "sqlalchemy", "asyncssh", "nats", "alembic", "numpy", "cryptography", "nacl")
 PROBE = "import sys; from cpods.cli.app import app; code = app(); print(code, *sys.modules, file=sys.stderr)"
 
 
