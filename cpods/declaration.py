@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 Policy = Literal["fail", "choose"]
+#: Whether a pod that runs a step must have tools with the same fingerprint as here.
+ToolMatch = Literal["same", "any"]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +30,13 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     algorithm: Literal["xxh3", "blake3"] = "xxh3"
 
 
+class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[federation]`` table. ``name``: whose pods run the steps ('' = this machine); ``placement``: the strategy's name."""
+
+    name: str = ""
+    placement: str = "max-locality"
+
+
 class LatexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A ``[[step]]`` with ``chef = "latex"``: one document."""
 
@@ -44,6 +53,7 @@ class LatexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_passes: int | None = None
     policy: Policy = "fail"
     timeout: float | None = None
+    tool_match: ToolMatch = "same"
 
 
 class ShellDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +73,7 @@ class ShellDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_passes: int | None = None
     policy: Policy = "fail"
     timeout: float | None = None
+    tool_match: ToolMatch = "same"
 
 
 class CompilerDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +88,7 @@ class CompilerDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     std: str = ""
     cwd: str = "."
     env: tuple[str, ...] = ()
+    tool_match: ToolMatch = "same"
 
 
 Declaration = LatexDeclaration | ShellDeclaration | CompilerDeclaration
@@ -90,3 +102,4 @@ class Project(msgspec.Struct, frozen=True):
     declarations: tuple[Declaration, ...]
     where: tuple[str, ...] = ()
     file: str = ""
+    federation: FederationSettings = FederationSettings()

@@ -39,7 +39,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     of it ``quiet`` names do not count for the key. ``open_reads``: reads are known only after a run (an engine).
     ``may_write``: prefixes of paths that an open step may make. ``planner``: the step whose run asked for this helper.
     ``globs``: patterns whose listing is part of the reads. ``pure``: failed results may be kept.
-    ``always_mirror``: run in a mirror even outside of a knot. ``keep_going``: outputs of a failed run are usable.
+    ``always_mirror``: run in a mirror even outside of a knot. ``tool_match``: whether a pod must have the same tools.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     max_passes: int | None = None
     policy: Literal["fail", "choose"] = "fail"
     timeout: float | None = None
+    tool_match: Literal["same", "any"] = "same"
 
 
 class Exit(msgspec.Struct, frozen=True):

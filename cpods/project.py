@@ -17,6 +17,7 @@ import msgspec
 from cpods.declaration import (
     CompilerDeclaration,
     Declaration,
+    FederationSettings,
     LatexDeclaration,
     Project,
     ProjectSettings,
@@ -28,6 +29,7 @@ from cpods.projectrules import (
     Mistake,
     check_claims,
     check_declaration,
+    check_federation,
     check_settings,
     check_store,
     document_pdf,
@@ -43,7 +45,7 @@ KINDS: Mapping[str, type[Declaration]] = {
     "shell": ShellDeclaration,
     "compiler": CompilerDeclaration,
 }
-_TABLES = {"project": "[project]", "store": "[store]", "step": "[[step]]"}
+_TABLES = {"project": "[project]", "store": "[store]", "federation": "[federation]", "step": "[[step]]"}
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _STEP_HEADER = re.compile(r"\s*\[\[[ \t]*step[ \t]*\]\]")
 _VALUE_PLACE = re.compile(r" - at `\$\.(\w+)((?:\[\d+\])?)")
@@ -125,11 +127,13 @@ def _project(tables: dict[str, Any], text: str, name: str) -> Project:
     check_settings(settings)
     store = _convert(StoreSettings, _sized(_table(tables, "store")), ("store",), "[store]")
     check_store(store)
+    federation = _convert(FederationSettings, _table(tables, "federation"), ("federation",), "[federation]")
+    check_federation(federation)
     steps = _steps(tables)
     declarations = tuple(_declaration(table, ("step", index), name) for index, table in enumerate(steps))
     starts = _starts(text, len(steps))
     check_claims(declarations, starts, {index: ("step", index) for index in range(len(steps))})
-    return Project(settings, store, declarations, tuple(f"{name}:{line}" for line in starts), name)
+    return Project(settings, store, declarations, tuple(f"{name}:{line}" for line in starts), name, federation)
 
 
 def _starts(text: str, count: int) -> list[int]:
@@ -149,7 +153,7 @@ def _check_table_name(key: str) -> None:
         raise Mistake((key,), f"`{key}` stands outside of any table; expected it below [project]")
     nearest = _nearest(key, _TABLES)
     hint = f" (did you mean {_TABLES[nearest]}?)" if nearest else ""
-    raise Mistake((key,), f"unknown table or key `{key}`; expected [project], [store] or [[step]]{hint}")
+    raise Mistake((key,), f"unknown table or key `{key}`; expected [project], [store], [federation] or [[step]]{hint}")
 
 
 def _table(tables: dict[str, Any], key: str) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from cpods.declaration import CompilerDeclaration, Declaration, LatexDeclaration, ProjectSettings, ShellDeclaration, StoreSettings
+from cpods.declaration import (
+    CompilerDeclaration,
+    Declaration,
+    FederationSettings,
+    LatexDeclaration,
+    ProjectSettings,
+    ShellDeclaration,
+    StoreSettings,
+)
 from cpods.globs import is_pattern, matcher
 from cpods.ids import FACT_PREFIX, STATE_FOLDER, FilePath, is_outside, normalise
 from cpods.tomllines import KeyPath
@@ -79,6 +87,12 @@ def check_store(store: StoreSettings) -> None:
     if store.max_bytes <= 0:
         raise Mistake(("store", "max_bytes"), f"`max_bytes` is {store.max_bytes}; expected a size above 0")
     _check_text(("store", "path"), "path", store.path)
+
+
+def check_federation(federation: FederationSettings) -> None:
+    """Raises Mistake for a value of ``[federation]`` that cannot be. Whether a strategy exists is known further up."""
+    if federation.name and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", federation.name):
+        raise Mistake(("federation", "name"), f"`name` is {federation.name!r}; expected 1 to 64 letters (a-z), digits, '-' or '_'")
 
 
 def check_declaration(declaration: Declaration, place: KeyPath, file: str) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,7 +20,7 @@ from cpods.declaration import Project, StoreSettings
 from cpods.errors import CpodsError, Interrupted
 from cpods.loader import load
 from cpods.majordomo.account import Account, Listener, Reason
-from cpods.majordomo.context import Build, Parts, Request
+from cpods.majordomo.context import Build, Choice, Parts, Request
 from cpods.majordomo.drive import MajorDomo
 from cpods.majordomo.ground import ground_of
 from cpods.majordomo.planning import PLANNED_FACT, Planned, check_clashes, plan
@@ -35,14 +35,25 @@ from cpods.store.glance import environment_digest
 from cpods.store.journal import Journal
 from cpods.wiring import POD, Places, Site, locked, places
 
+if TYPE_CHECKING:
+    from cpods.federated import Far
+
 #: Under this name and a step's, why it ran or did not is remembered for `cpods why`.
 WHY_FACT = "why:"
+
+
+#: Under this name and a digest it is remembered that the own store is to keep an artefact for good (`cpods artefact pin`).
+PIN_FACT = "pin:"
+
+#: A federation may be named here as well as in the project file and by the call.
+FEDERATION_VARIABLE = "CPODS_FEDERATION"
 
 
 class Call(msgspec.Struct, frozen=True):
     """What the user said: folder, goals, request; ``until_stable`` None: as the project says.
 
-    ``glance``: the name under which a null-build check may answer for this call; '' for never.
+    ``glance``: the name under which a null-build check may answer for this call; '' for never. ``federation``: what the
+    user said of one.
     """
 
     root: str
@@ -51,6 +62,7 @@ class Call(msgspec.Struct, frozen=True):
     until_stable: bool | None = None
     wait: bool = True
     glance: str = ""
+    federation: Choice = Choice()
 
 
 class Done(msgspec.Struct):
@@ -70,13 +82,21 @@ async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener
         project, goals = load(call.root, call.goals)
         where = places(call.root, project.store, environment)
         async with locked(where, project.store, environment, call.wait, on_wait) as (site, journal):
-            build = await _build(site, journal, project, goals, call, account)
-            await _keep(build, project)
+            choice = call.federation
+            name = choice.name or project.federation.name or environment.get(FEDERATION_VARIABLE, "")
+            if name:
+                build, moved = await _build_far(name, choice, site, journal, project, goals, call, account)
+            else:
+                build, moved = await _build(site, journal, project, goals, call, account), {}
+                await _keep(build, project)
             end = ending(build)
             report = full_report(build, end, time.monotonic() - started)
+            if name:
+                report["federation"] = {"name": name, "moved_bytes": moved}
+                report["bytes_moved"] = sum(count for by_holder in moved.values() for count in by_holder.values())
             await site.close()
             await collect_garbage(site, project.store.max_bytes, account)
-            if end.status == "done" and call.glance:
+            if end.status == "done" and call.glance and not name:
                 _remember(call, where, build, environment, report)
             return Done(report, end, build, project)
     except (Exception, asyncio.CancelledError) as error:
@@ -97,11 +117,15 @@ def _ending_of(error: BaseException, call: Call, environment: Mapping[str, str])
     return Ending("failed", 1, (f"{what}; nothing that was finished before is lost, call cpods again when this is mended",), ())
 
 
-async def _build(site: Site, journal: Journal, project: Project, goals: Sequence[str], call: Call, account: Account) -> Build:
+async def _build(
+    site: Site, journal: Journal, project: Project, goals: Sequence[str], call: Call, account: Account, far: "Far | None" = None
+) -> Build:
     planned = make_plan(site, project, goals)
     iterate = call.until_stable if call.until_stable is not None else project.settings.until_stable
     request = msgspec.structs.replace(call.request, options=msgspec.structs.replace(call.request.options, until_stable=iterate))
     parts = site.parts(project, producers(planned.steps), journal)
+    if far is not None:
+        parts = await far.start(parts)
     for path in planned.orphans:
         del parts.memory.written[path]
         account.note(f"{path}: no step makes it any more; it is a source now")
@@ -109,8 +133,27 @@ async def _build(site: Site, journal: Journal, project: Project, goals: Sequence
     build.changes.written.update(dict.fromkeys(planned.orphans))
     check_clashes(planned, parts.memory, parts.folder, lambda step, path, digest: is_known_output(parts, step, path, digest), request.force)
     account.listener.planned(len(planned.steps))
+    if far is not None:
+        far.attach(build)
     await MajorDomo(build).rebuild()
     return build
+
+
+async def _build_far(
+    name: str, choice: Choice, site: Site, journal: Journal, project: Project, goals: Sequence[str], call: Call, account: Account
+) -> tuple[Build, dict[str, dict[str, int]]]:
+    """As :func:`_build`, on the pods of a federation; with the bytes that moved, by receiver and holder."""
+    from cpods.federated import UNITS_MAX, joined  # NATS and SSH are loaded for a federation only
+
+    options = msgspec.structs.replace(call.request.options, slots=UNITS_MAX)
+    call = msgspec.structs.replace(call, request=msgspec.structs.replace(call.request, options=options))
+    choice = msgspec.structs.replace(choice, placement=choice.placement or project.federation.placement)
+    async with joined(name, site, choice, site.environment) as far:
+        await far.prepare()
+        build = await _build(site, journal, project, goals, call, account, far)
+        await far.deliver(build.planned.goals)
+        await _keep(build, project)
+        return build, far.moved_bytes()
 
 
 def make_plan(site: Site, project: Project, goals: Sequence[str]) -> Planned:
@@ -138,7 +181,8 @@ async def _keep(build: Build, project: Project) -> None:
     changes.facts[PLANNED_FACT + project.file] = "\n".join(build.planned.steps)
     known = build.parts.memory.facts
     changes.facts = {name: value for name, value in changes.facts.items() if known.get(name) != value}
-    if changes.facts:
+    changes.files.update(getattr(build.parts.folder, "take_changed_states", dict)())  # of goals that were brought here
+    if changes.facts or changes.files:
         await build.parts.ledger.save(changes)
         known.update({name: value for name, value in changes.facts.items() if value is not None})
 
@@ -171,8 +215,9 @@ def _remember(call: Call, where: Places, build: Build, environment: Mapping[str,
 
 
 def needed_objects(memory: Memory) -> set[str]:
-    """Digests that are never evicted: outputs of the last build, and the states of knots."""
+    """Digests that are never evicted: outputs of the last build, the states of knots, and what is pinned."""
     keep = {written.digest for written in memory.written.values()}
+    keep.update(name.removeprefix(PIN_FACT) for name in memory.facts if name.startswith(PIN_FACT))
     for knot in memory.knots.values():
         for solution in (knot.good, knot.unstable):
             keep.update(output.version.digest for _, output in (solution.outputs if solution is not None else ()))

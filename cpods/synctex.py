@@ -19,7 +19,7 @@ def portable_synctex(data: bytes, root: str) -> bytes:
         plain = gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
         return data
-    return gzip.compress(plain.replace(root.encode(), ROOT_TOKEN), _LEVEL, mtime=0)
+    return gzip.compress(_renamed(plain, root.encode(), ROOT_TOKEN), _LEVEL, mtime=0)
 
 
 def local_synctex(data: bytes, root: str) -> bytes:
@@ -28,4 +28,25 @@ def local_synctex(data: bytes, root: str) -> bytes:
         plain = gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
         return data
-    return gzip.compress(plain.replace(ROOT_TOKEN, root.encode()), _LEVEL, mtime=0)
+    return gzip.compress(_renamed(plain, ROOT_TOKEN, root.encode()), _LEVEL, mtime=0)
+
+
+def _renamed(plain: bytes, old: bytes, new: bytes) -> bytes:
+    """``plain`` with ``new`` for ``old``, and with the byte counts of the lines ``!<count>`` right again.
+
+    Each tells how far back the one before it stands, so that of two folders with names of different length each would give
+    another file.
+    """
+    pieces = []
+    done = 0
+    found = plain.find(old)
+    while found >= 0:
+        mark = plain.find(b"\n!", found)
+        end = plain.find(b"\n", mark + 2)
+        if mark < 0 or end < 0 or not plain[mark + 2 : end].isdigit():
+            break
+        longer = plain.count(old, found, mark) * (len(new) - len(old))
+        pieces += [plain[done:mark].replace(old, new), b"\n!%d" % (int(plain[mark + 2 : end]) + longer)]
+        done = end
+        found = plain.find(old, done)
+    return b"".join([*pieces, plain[done:].replace(old, new)])

@@ -21,12 +21,13 @@ from cpods.ids import STATE_FOLDER
 from cpods.ledger import PUBLISHING, BuildLedger
 from cpods.majordomo.context import Parts
 from cpods.majordomo.keys import Calendar, Keys
-from cpods.model import Step
-from cpods.pod import MirrorLike, Pod
+from cpods.model import Artefact, Step
+from cpods.pod.cook import MirrorLike, Pod
 from cpods.ports import Changes, Memory, Written
 from cpods.scheduler.executor import ProcessExecutor
 from cpods.scheduler.groups import end_group, end_strays
 from cpods.store.catalogue import SqlCatalogue, open_catalogue
+from cpods.store.farfolder import FarFolder, FarObjects
 from cpods.store.journal import Journal
 from cpods.store.lock import ProjectLock, make_state_folder
 from cpods.store.manifests import ManifestStore
@@ -98,18 +99,35 @@ class Site:
         self.where = where
         self.environment = environment
         self.clock = WallClock()
-        self.objects = ObjectStore(where.store, settings.algorithm)
+        self.objects: ObjectStore = ObjectStore(where.store, settings.algorithm)
         self.results = ManifestStore(where.store)
         self.settings = settings
         self.memory = Memory()
         self.catalogue: SqlCatalogue | None = None
-        self.folder = Folder(where.root, self.objects, self.memory.files, self.clock, skip=(where.state, where.store))
+        self.folder: Folder = Folder(where.root, self.objects, self.memory.files, self.clock, skip=(where.state, where.store))
 
     async def load(self, catalogue: SqlCatalogue) -> None:
         """Takes over what the catalogue knows."""
         self.catalogue = catalogue
         self.memory = await catalogue.load()
         self.folder = Folder(self.where.root, self.objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
+
+    async def assume_far(self) -> None:
+        """Products that other pods own, by the catalogue, count as standing there: for looking only, no pod is asked."""
+        assert self.catalogue is not None
+        owners = await self.catalogue.ownership.owners()
+        far = {path: owner for path, owner in owners.items() if owner.pod != POD}
+        if not far:
+            return
+        held = {digest: size for pod, own in (await self.catalogue.ownership.held()).items() if pod != POD for digest, size in own.items()}
+        objects = FarObjects(self.where.store, self.settings.algorithm, held.get)
+        folder = FarFolder(self.where.root, objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
+        for path, owner in far.items():
+            written = self.memory.written.get(path)
+            if written is not None and written.digest == owner.digest and owner.digest in held:
+                folder.far[path] = Artefact(owner.digest, held[owner.digest])
+        self.objects.close()
+        self.objects, self.folder = objects, folder
 
     async def close(self) -> None:
         """Releases catalogue and store; what is in memory stays. Idempotent."""

@@ -107,9 +107,14 @@ BAD: list[tuple[str, str, int, str]] = [
     ),
     ("nested", "a = " + "[" * 5000, 1, "broken TOML: lists nested too deep; expected the keys of a project"),
     # tables and keys
-    ("table", "[projct]\n", 1, "unknown table or key `projct`; expected [project], [store] or [[step]] (did you mean [project]?)"),
+    (
+        "table",
+        "[projct]\n",
+        1,
+        "unknown table or key `projct`; expected [project], [store], [federation] or [[step]] (did you mean [project]?)",
+    ),
     ("stray key", '\ngoals = ["x"]\n', 2, "`goals` stands outside of any table; expected it below [project]"),
-    ("nonsense", "zzz = 1\n", 1, "unknown table or key `zzz`; expected [project], [store] or [[step]]"),
+    ("nonsense", "zzz = 1\n", 1, "unknown table or key `zzz`; expected [project], [store], [federation] or [[step]]"),
     ("single", '[step]\nname = "a"\n', 1, "[step] has single brackets; expected [[step]], one for each step"),
     ("project", "project = 3\n", 1, "`project` is a whole number; expected one table [project]"),
     ("projects", "[[project]]\n", 1, "`project` is a list; expected one table [project]"),

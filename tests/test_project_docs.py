@@ -7,11 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cpods.declaration import ProjectSettings, StoreSettings
+from cpods.declaration import FederationSettings, ProjectSettings, StoreSettings
 from cpods.project import KINDS, parse
 
 PAGE = (Path(__file__).parents[1] / "docs" / "project-file.md").read_text()
-TABLES: dict[str, type[msgspec.Struct]] = {"[project]": ProjectSettings, "[store]": StoreSettings, **KINDS}
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "[project]": ProjectSettings,
+    "[store]": StoreSettings,
+    "[federation]": FederationSettings,
+    **KINDS,
+}
 #: What the table says instead of a default that stands elsewhere in the program.
 ELSEWHERE = {("latex", "max_passes"): "20", ("shell", "max_passes"): "100", ("shell", "tools"): "from `run`"}
 

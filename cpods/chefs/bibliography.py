@@ -62,6 +62,7 @@ def bibtex_helper(engine: Step, aux: FilePath, order: tuple[int, ...]) -> Step:
         main=aux,
         jobname=job,
         timeout=engine.timeout,
+        tool_match=engine.tool_match,
     )
 
 
@@ -97,6 +98,7 @@ def biber_helper(engine: Step, control: FilePath) -> Step:
         main=control,
         jobname=job,
         timeout=engine.timeout,
+        tool_match=engine.tool_match,
     )
 
 

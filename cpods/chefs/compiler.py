@@ -65,6 +65,7 @@ class CompilerChef:
             pass_env=tuple(dict.fromkeys((*_COMPILE_ENV, *declaration.env))),
             tools=(driver, "as"),
             pure=True,
+            tool_match=declaration.tool_match,
             depfile=made + ".d",
             main=source,
         )
@@ -92,6 +93,7 @@ class CompilerChef:
             pass_env=tuple(dict.fromkeys((*_LINK_ENV, *declaration.env))),
             tools=(driver, "ld"),
             pure=True,
+            tool_match=declaration.tool_match,
         )
 
     def observe(self, step: Step, view: View, exit: Exit) -> Observation:

@@ -46,6 +46,7 @@ def _helper(engine: Step, tool: str, job: str, place: tuple[int, ...]) -> Step:
         planner=engine.name,
         jobname=job,
         timeout=engine.timeout,
+        tool_match=engine.tool_match,
     )
 
 

@@ -74,6 +74,7 @@ class LatexChef:
                 max_passes=declaration.max_passes,
                 policy=declaration.policy,
                 timeout=declaration.timeout,
+                tool_match=declaration.tool_match,
             ),
         )
 

@@ -59,6 +59,7 @@ class ShellChef:
                 max_passes=declaration.max_passes,
                 policy=declaration.policy,
                 timeout=declaration.timeout,
+                tool_match=declaration.tool_match,
             ),
         )
 

@@ -79,3 +79,6 @@ class Listener:
 
     def note(self, text: str) -> None:
         """One sentence for the user."""
+
+    def said(self, step: str, text: str) -> None:
+        """What a tool on another pod has said just now."""

@@ -3,7 +3,7 @@
 Knows no procedure: settling, knots and drive share it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -30,6 +30,22 @@ class Kitchen(Protocol):
         """Carries out an order."""
 
 
+class Federation(Protocol):
+    """What a build in a federation needs besides a kitchen: others have results and artefacts too, and own paths."""
+
+    async def recollect(self, steps: Iterable[str] = (), knots: Iterable[str] = ()) -> None:
+        """Takes over what others stored under these static keys of steps and of knots."""
+
+    async def bring(self, artefacts: Iterable[Artefact]) -> None:
+        """Brings artefacts that only others hold into the own store, as far as they can be had."""
+
+    def own(self, path: FilePath, digest: str) -> None:
+        """``path`` stands in the project now, here or on a pod, which owns it from then on."""
+
+    async def flush(self) -> None:
+        """Writes down and gives on what came since the last time."""
+
+
 class Ledger(Protocol):
     """Where a build's records are kept for good: one batch at a time, objects before records."""
 
@@ -54,6 +70,7 @@ class Parts(msgspec.Struct):
     calendar: Calendar
     eyes: Eyes
     state: str
+    federation: Federation | None = None
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -63,6 +80,17 @@ class Request(msgspec.Struct, frozen=True):
     seed: str = ""
     force: bool = False
     publish: bool = True
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What the user said of a federation: its name ('' = the project's, else none), the strategy, where goals are to be.
+
+    ``leave_remote``: goals stay on the pods that made them.
+    """
+
+    name: str = ""
+    placement: str = ""
+    leave_remote: bool = False
 
 
 class Build:
@@ -116,7 +144,10 @@ class Build:
         written = Written(step, digest)
         if self.parts.memory.written.get(path) != written:
             self.parts.memory.written[path] = self.changes.written[path] = written
-            self.changes.owned[path] = digest
+            if self.parts.federation is not None:
+                self.parts.federation.own(path, digest)
+            else:
+                self.changes.owned[path] = digest
             self.parts.eyes.appeared(path)
 
     def disown(self, path: FilePath) -> None:

@@ -51,8 +51,8 @@ class MajorDomo:
                     event = self._at_once(instruction)
                     if event is not None:
                         pending += self._build.core.handle(event)
-                    elif isinstance(instruction, Settle):
-                        tasks.add(asyncio.create_task(self._settling.run(instruction), name=_STEP_TASK))
+                    else:
+                        tasks.add(asyncio.create_task(self._in_time(instruction), name=_STEP_TASK))
                 for task in await self._ended(tasks, wait=not pending):
                     tasks.remove(task)
                     pending += self._build.core.handle(task.result())
@@ -94,15 +94,28 @@ class MajorDomo:
         self._parts.keys.fresh.clear()
         changes.files.update(getattr(self._parts.folder, "take_changed_states", dict)())
         await self._parts.ledger.save(changes)
+        if self._parts.federation is not None:
+            await self._parts.federation.flush()
 
     def _at_once(self, instruction: Instruction) -> Event | None:
-        """What came of an instruction that needs no process; None for a step that must run."""
+        """What came of an instruction that needs no process and no other pod; None for what takes time."""
         if isinstance(instruction, Settle):
             return self._settling.at_once(instruction)
+        if self._parts.federation is not None:
+            return None
         if isinstance(instruction, Recall):
             return self._knots.recall(instruction)
         assert isinstance(instruction, Conclude)
         return self._knots.conclude(instruction)
+
+    async def _in_time(self, instruction: Instruction) -> Event:
+        """What came of an instruction for which :meth:`_at_once` had no answer."""
+        if isinstance(instruction, Settle):
+            return await self._settling.run(instruction)
+        if isinstance(instruction, Recall):
+            return await self._knots.far_recall(instruction)
+        assert isinstance(instruction, Conclude)
+        return await self._knots.far_conclude(instruction)
 
 
 async def _to_the_end(tasks: Sequence["asyncio.Future[Any]"]) -> None:

@@ -100,6 +100,11 @@ class Keys:
         found.update(SOURCE_DATE_EPOCH=str(date), FORCE_SOURCE_DATE="1")
         return tuple(sorted(found.items()))
 
+    def fit_name(self, step: Step) -> str:
+        """Names what decides a step's fingerprint on any machine: two steps of one name have one fingerprint there."""
+        counted = (f"{name}={value}" for name, value in self.counted(step))
+        return digest.of_parts([step.chef, step.tool, *step.argv[:1], "tools", *step.tools, "env", *counted])
+
     def fingerprint(self, step: Step) -> str:
         """The tools' fingerprint; computed again only if a file behind it has another state."""
         deciding = (step.chef, step.tool, step.argv[:1], step.tools, step.pass_env, step.env, step.quiet)

@@ -19,7 +19,7 @@ from cpods.majordomo.account import Reason
 from cpods.majordomo.context import Build
 from cpods.majordomo.publish import Publisher, is_published, keep_last
 from cpods.majordomo.settling import Settling
-from cpods.model import Moving, Output, Solution
+from cpods.model import Artefact, Moving, Output, Solution
 from cpods.ports import KnotMemory
 
 _SOURCE_BYTES_MAX = 1 << 20
@@ -34,6 +34,27 @@ class Knots:
         self._parts = build.parts
         self._settling = settling
         self._publisher = Publisher(build.parts.folder, build.parts.objects, build.parts.memory, build.parts.ledger.intend)
+
+    # -- in a federation -------------------------------------------------------------------------------------------
+
+    async def far_recall(self, order: Recall) -> Event:
+        """As :meth:`recall`, after asking what others know of this knot."""
+        federation = self._parts.federation
+        if federation is not None and not self._build.request.force:
+            members = list(order.members)
+            await federation.recollect([self._parts.keys.static(step) for step in members], [self._build.lookup.knot_key(members)])
+        return self.recall(order)
+
+    async def far_conclude(self, order: Conclude) -> Event:
+        """As :meth:`conclude`, after bringing here what is published and what the diagnosis reads."""
+        federation = self._parts.federation
+        if federation is not None:
+            solution = order.solution
+            outputs = [output for _, output in solution.outputs if is_published(output.path)]
+            if solution.verdict != "FIXED":
+                outputs = [*(output for _, output in solution.outputs), *(output for state in solution.cycle for output in state)]
+            await federation.bring(Artefact(output.version.digest, output.version.size) for output in outputs)
+        return self.conclude(order)
 
     # -- recalling and seeding -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Knows no passes; a solution's files come from the store.
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from cpods.digest import ABSENT
 from cpods.ids import FilePath, is_outside
@@ -52,7 +53,10 @@ class Publisher:
 
     def stands(self, solution: Solution) -> bool:
         """Whether all of a solution's published files stand in the folder."""
-        return all(self._folder.digest(o.path) == self._final(o) for _, o in solution.outputs if is_published(o.path))
+        try:
+            return all(self._folder.digest(o.path) == self._final(o) for _, o in solution.outputs if is_published(o.path))
+        except KeyError:  # it is in the store of another pod only
+            return False
 
     def _final(self, output: Output) -> str:
         """The digest of the file as it stands in the folder: SyncTeX names the user's own files there."""
@@ -65,7 +69,8 @@ class Publisher:
         written = self._memory.written.get(path)
         if present == ABSENT or (written is not None and written.digest == present):
             return []
-        self._objects.put_file(os.path.join(self._folder.root, path))
+        with suppress(FileNotFoundError):  # it was changed on the pod that owns it, which keeps it
+            self._objects.put_file(os.path.join(self._folder.root, path))
         self._objects.commit()
         if written is None:
             return []

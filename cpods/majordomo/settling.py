@@ -4,6 +4,7 @@ Knows no graph: the core says which step, and what stands over the project's fil
 """
 
 import os
+from contextlib import suppress
 
 import msgspec
 
@@ -42,9 +43,20 @@ class Settling:
         return None
 
     async def run(self, order: Settle) -> Event:
-        """Has the step run, after :meth:`at_once` had no answer. Raises OSError."""
+        """Has the step run, after :meth:`at_once` had no answer, unless others have its result. Raises OSError, Unavailable."""
+        shared = await self._shared(order)
+        if shared is not None:
+            return shared
         hidden = self._build.scene.hidden() if order.knot else frozenset()
         return await self._run(order, hidden, self._build.dates.get(order.knot) if order.knot else None)
+
+    async def _shared(self, order: Settle) -> Event | None:
+        """The answer if somebody else in the federation stored a result that fits."""
+        federation = self._parts.federation
+        if federation is None or self._build.request.force:
+            return None
+        await federation.recollect(steps=(self._parts.keys.static(order.step),))
+        return self.at_once(order)
 
     def _is_forced(self, name: str) -> bool:
         if self._build.request.force and name not in self._forced:
@@ -92,7 +104,8 @@ class Settling:
         present = self._parts.folder.digest(path)
         written = self._parts.memory.written.get(path)
         if present != ABSENT and written is not None and written.digest != present:
-            self._parts.objects.put_file(os.path.join(self._parts.folder.root, path))
+            with suppress(FileNotFoundError):  # it was changed on the pod that owns it, which keeps it
+                self._parts.objects.put_file(os.path.join(self._parts.folder.root, path))
             self._build.account.note(
                 f"{path} was changed by hand since {step} made it; it is replaced, its old content stays in the store as {present}"
             )
@@ -122,8 +135,10 @@ class Settling:
         except KeyError:  # an object of the knot's state is gone or damaged: make everything again that is not complete
             self._build.incomplete.add(order.knot)
             return Spoilt(step.name, stale=True)
-        if cooked.execution is not None:
-            self._build.account.executed(cooked.execution)
+        for execution in (*cooked.earlier, *((cooked.execution,) if cooked.execution is not None else ())):
+            self._build.account.executed(execution)
+        if cooked.loosened:
+            self._build.account.note(f"{step.name} ran on {cooked.pod} with other tools than those here, as its tool_match allows")
         return self._cooked(order, cooked, reason)
 
     def _run_date(self, order: Settle) -> int:
@@ -134,11 +149,13 @@ class Settling:
 
     def _cooked(self, order: Settle, cooked: Cooked, reason: Reason) -> Event:
         step, result = order.step, cooked.result
-        self._build.changes.artefacts.update(cooked.artefacts)
+        if not cooked.pod:
+            self._build.changes.artefacts.update(cooked.artefacts)
         if cooked.stale:
             return Spoilt(step.name, cooked.problems, stale=True, reads=cooked.reads)
         if result is not None:
-            if result.exit_code == 0 or step.pure:
+            # What other tools made answers for this project only, which allows it.
+            if (result.exit_code == 0 or step.pure) and not cooked.loosened:
                 self._parts.results.add_result(result)
             self._build.remember(step.name, result)
         self._build.settled += 1

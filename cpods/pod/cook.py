@@ -3,6 +3,7 @@
 Knows no graph and no build: an order comes in, what was cooked goes out.
 """
 
+import asyncio
 import math
 import os
 import signal
@@ -22,6 +23,9 @@ from cpods.synctex import portable_synctex
 
 #: A file whose ctime is this near to the start of a run may have been written during it.
 _RACY_NS = 20_000_000
+
+#: Outputs of more than this are stored in a thread: a pod that is silent for seconds counts as dead.
+_BYTES_IN_LOOP_MAX = 64 << 20
 
 #: Diary entries of steps in a mirror start with this: a knot's step may be recorded and run again in one batch.
 IN_MIRROR = "in a mirror: "
@@ -86,6 +90,10 @@ class Pod:
         """Carries out an order. Raises OSError (disk full, unwritable folder), KeyError (an object of the overlay is gone)."""
         return await (self._in_mirror(order) if order.knot else self._in_folder(order))
 
+    async def cook_apart(self, order: Order) -> Cooked:
+        """As :meth:`cook`, in the mirror also for a plain step: so an order is carried out that came from afar."""
+        return await self._in_mirror(order)
+
     # -- knots and engines: in a mirror ----------------------------------------------------------------------------
 
     async def _in_mirror(self, order: Order) -> Cooked:
@@ -104,8 +112,10 @@ class Pod:
                 self._refresh(path)
             return Cooked(self._execution(order, exit), None, stale=True, problems=_moved(order.step, moved), reads=tuple(sorted(seen)))
         reads = self._reads(order, observed)
-        if not self._is_usable(exit, observed):
+        if not self._is_usable(order, exit, observed):
             return self._failed(order, exit, observed)
+        if sum(map(_size, (os.path.join(mirror.root, path) for path in observed.writes))) > _BYTES_IN_LOOP_MAX:
+            return await asyncio.to_thread(self._store, order, exit, observed, reads, mirror)
         return self._store(order, exit, observed, reads, mirror)
 
     def _refresh_differs(self, path: FilePath) -> bool:
@@ -237,9 +247,9 @@ class Pod:
         return tuple(Read(path, digest) for path, digest in sorted(found.items()))
 
     @staticmethod
-    def _is_usable(exit: Exit, observed: Observation) -> bool:
+    def _is_usable(order: Order, exit: Exit, observed: Observation) -> bool:
         clean = exit.code == 0 and not any(problem.severity == "error" for problem in observed.problems)
-        return clean or observed.usable_outputs
+        return clean or (observed.usable_outputs and order.knot != "")
 
     def _execution(self, order: Order, exit: Exit) -> Execution:
         step = order.step
@@ -285,7 +295,15 @@ class Pod:
         """Stores an output; SyncTeX files without the name of the folder that they were made in."""
         if not path.endswith(".synctex.gz"):
             return self._objects.put_file(os.path.join(place.root, path))
-        return self._objects.put_bytes(portable_synctex(place.read(path) or b"", place.root))
+        shown: str = getattr(place, "shown", place.root)  # where the tool believed to be
+        return self._objects.put_bytes(portable_synctex(place.read(path) or b"", shown))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _moved(step: Step, paths: Iterable[FilePath]) -> tuple[Problem, ...]:
