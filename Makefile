@@ -4,15 +4,17 @@ BIN := .venv/bin
 JOBS := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test check format test-real soak bench clean-venv
+.PHONY: help setup demo demo-federation test check format test-real test-federation soak bench clean-venv
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        build examples/book, a document with a circle through a program"
+	@echo "make demo-federation  a broker and four pods on this machine build two examples, as one machine would"
 	@echo "make test        all tests but the long ones"
 	@echo "make check       format, ruff, mypy, import-linter, tests: what a commit must pass"
 	@echo "make format      let ruff format the code"
 	@echo "make test-real   real documents and projects (many minutes)"
+	@echo "make test-federation  whole federations: same answers on 1 to 8 pods, faults of every kind (many minutes)"
 	@echo "make soak        long randomised runs"
 	@echo "make bench       null and full builds against ninja"
 	@echo "make clean-venv  remove .venv"
@@ -23,6 +25,9 @@ setup:
 demo: setup
 	$(BIN)/cpods rebuild --until-stable -C examples/book
 	@echo "The document: examples/book/book.pdf"
+
+demo-federation: setup
+	$(BIN)/python scripts/demo_federation.py
 
 # Tests of one file stay in one process: some share what they built.
 test: setup
@@ -41,6 +46,10 @@ format: setup
 
 test-real: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "real or corpus_all" --timeout 3600
+
+# One lab after the other: each is a broker and up to eight pods.
+test-federation: setup
+	$(PYTEST) -n $(JOBS) --dist loadfile -m federation --timeout 1800
 
 soak: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile -m soak --timeout 5400

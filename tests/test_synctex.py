@@ -28,6 +28,20 @@ def test_packing_again_is_the_same_for_the_same_content() -> None:
     assert portable_synctex(local_synctex(stored, "/home/u"), "/home/u") == stored
 
 
+def counted(root: str) -> bytes:
+    """As :func:`synctex`, with the lines that tell how many bytes lie between them."""
+    head = f"SyncTeX Version:1\nInput:1:{root}/./paper.tex\nContent:\n".encode()
+    page = f"{{1\nInput:2:{root}/a.aux\nInput:3:{root}/b.aux\n".encode()
+    text = head + b"!%d\n" % len(head) + page + b"!%d\n}1\n!7\nInput:4:%s/late\n" % (len(page) + 3, root.encode())
+    return gzip.compress(text, 9, mtime=7)
+
+
+def test_byte_counts_are_right_wherever_the_file_lies() -> None:
+    stored = portable_synctex(counted("/home/a/thesis/.cpods/w/k"), "/home/a/thesis/.cpods/w/k")
+    assert stored == portable_synctex(counted("/r"), "/r")
+    assert gzip.decompress(local_synctex(stored, "/srv/user")) == gzip.decompress(counted("/srv/user"))
+
+
 @pytest.mark.parametrize("broken", [b"no gzip", synctex("/x")[:20], synctex("/x")[:14] + b"\xff" * 40])
 def test_what_a_killed_engine_left_is_kept_as_it_is(broken: bytes) -> None:
     assert portable_synctex(broken, "/x") == broken
