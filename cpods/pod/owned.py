@@ -5,7 +5,7 @@ Knows no order and no bus; who is to be told gets it by a callable.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 from cpods.digest import ABSENT, of_file
@@ -98,9 +98,23 @@ class OwnedPaths:
             for project in tuple(self._owned):
                 self._watch_over(project)
             while True:
-                project, majordomo, paths = await self._given.get()
-                with suppress(KeyError, OSError):  # evicted, or no room: the artefact or the path is told of when asked for
-                    await self.own(project, majordomo, paths)
+                given = [await self._given.get()]
+                while not self._given.empty():
+                    given.append(self._given.get_nowait())
+                await self._take_in(given)
+
+    async def _take_in(self, given: Sequence[tuple[str, str, Mapping[FilePath, tuple[int, str]]]]) -> None:
+        """What was given meanwhile, in one go; if some of it cannot be had, one by one, so that the rest can."""
+        together: dict[tuple[str, str], dict[FilePath, tuple[int, str]]] = {}
+        for project, majordomo, paths in given:
+            together.setdefault((project, majordomo), {}).update(paths)
+        for (project, majordomo), paths in together.items():
+            try:
+                await self.own(project, majordomo, paths)
+            except (KeyError, OSError):
+                for path, entry in paths.items():
+                    with suppress(KeyError, OSError):  # evicted, or no room: it is told of when asked for
+                        await self.own(project, majordomo, {path: entry})
 
     def _watch_over(self, project: str) -> None:
         if self._group is not None and project not in self._watched:
