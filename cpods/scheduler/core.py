@@ -195,9 +195,13 @@ class Core:
         return self._continue(unit)
 
     def _on_concluded(self, unit: Unit, event: Concluded) -> list[Instruction]:
-        if event.moved_on and unit.restarts < RESTARTS_MAX:
+        if not event.moved_on:
+            return self._finish(unit, self._after[unit.name])
+        if unit.restarts < RESTARTS_MAX:
             return self._restart(unit)
-        return self._finish(unit, self._after[unit.name])
+        self.solutions.pop(unit.name, None)  # it was not published, so nobody may build on it
+        self.failures[unit.members[0]] = Failure(unit.members[0], (Problem(_KEEPS_CHANGING),), None)
+        return self._finish(unit, Status.FAILED)
 
     # -- units -----------------------------------------------------------------------------------------------------
 

@@ -227,6 +227,20 @@ def test_a_knot_whose_sources_move_on_starts_again() -> None:
     assert desk.concluded("k", moved_on=True) == ["recall k"]
 
 
+def test_a_knot_whose_sources_never_hold_still_fails_and_nobody_builds_on_it() -> None:
+    knot = step("k", 0, optional=("w",), outputs=("w",))
+    desk = Desk([knot, step("behind", 1, inputs=("w",), outputs=("v",))])
+    desk.start()
+    for round in range(RESTARTS_MAX + 1):
+        desk.nothing("k")
+        desk.settled("k", {"src": str(round), "w": None})
+        assert desk.settled("k", {"src": str(round), "w": "1"}) == ["conclude k"]
+        told = desk.concluded("k", moved_on=True)
+    assert told == ["finish"]
+    assert "kept changing" in desk.core.failures["k"].problems[0].message
+    assert "k" not in desk.core.solutions
+
+
 def test_a_recalled_solution_is_concluded_without_a_run() -> None:
     knot = step("a", 0, optional=("y",), outputs=("x",))
     first = Desk([knot, B])
