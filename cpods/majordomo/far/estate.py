@@ -223,6 +223,10 @@ class Estate:
         await self.claim(claims)
         self._told.difference_update(pending)
 
+    def tell_later(self, paths: Iterable[FilePath]) -> None:
+        """:meth:`settle` tells the owners of these that they own them."""
+        self._untold.update(paths)
+
     def changed(self) -> dict[FilePath, Owner]:
         """Paths that have another owner, or another version, than when this build began."""
         return {path: owner for path, owner in self.owners.items() if self._before.get(path) != owner}

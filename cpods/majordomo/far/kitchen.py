@@ -69,6 +69,7 @@ class FarKitchen:
         self._awaited: Counter[str] = Counter()
         self._accepted: dict[str, str] = {}
         self._counted: set[tuple[object, ...]] = set()
+        self._early: dict[str, tuple[str, StepDone]] = {}
         self._recovering: dict[str, asyncio.Task[tuple[Execution, ...]]] = {}
         self._steps: dict[str, Step] = {}
         self.fetched: dict[str, dict[str, int]] = {}
@@ -166,9 +167,18 @@ class FarKitchen:
         self._accepted.pop(request.id, None)
         self._awaited[request.id] += 1
         try:
-            return await self.dispatcher.run(job)
+            return await self._came_early(request.id) or await self.dispatcher.run(job)
         finally:
             self._awaited[request.id] -= 1
+
+    async def _came_early(self, step_id: str) -> StepDone | None:
+        """The end of a step that ran for a MajorDomo before this one, if it came before anybody here asked for it."""
+        if step_id not in self._early:
+            return None
+        pod, done = self._early.pop(step_id)
+        (ack,) = await self.accept(pod, [done])
+        self._estate.tell_later(ack.owned)  # it was acknowledged as nobody's
+        return done
 
     @staticmethod
     def _wanted_rows(request: StepRequest, shown: Shown) -> list[Input]:
@@ -193,6 +203,8 @@ class FarKitchen:
             result = one.cooked.result
             if result is not None and result.exit_code == 0 and not one.cooked.loosened:
                 self._results.add_result(result)
+                if not self._awaited[one.id] and one.id not in self._steps:
+                    self._early[one.id] = pod, one
         self._results.commit()
         claims = [(one, self._claims(pod, one)) for one in steps]
         owners = await self._estate.claim([claim for _, own in claims for claim in own])

@@ -338,6 +338,26 @@ def test_an_end_that_nobody_waits_for_is_kept_for_who_looks_it_up(tmp_path: Path
     play(story())
 
 
+def test_an_end_that_came_before_its_step_was_asked_for_is_its_end(tmp_path: Path) -> None:
+    """A step ran for a MajorDomo that was killed; its end arrives at the next one between the look-up and the order."""
+
+    async def story() -> None:
+        async with farside(tmp_path / "killed", town := Town(), CHAIN, ["east"]) as side:
+            side.write("src.txt", "hello")
+            cooking = asyncio.ensure_future(side.cook("a"))
+            east = town.pods["east"]
+            done = east.hand_in((await the_order(east)).id)
+            await cooking
+        async with farside(tmp_path / "next", town := Town(), CHAIN, ["east"]) as side:
+            side.write("src.txt", "hello")
+            assert [ack.owned for ack in await side.kitchen.accept("east", [done])] == [{}]
+            cooked = await side.cook("a")
+            assert cooked.result == done.cooked.result and not town.pods["east"].orders, "nothing is run twice"
+            assert (side.estate.owners["a.txt"].pod, side.estate.owners["a.txt"].epoch) == ("east", 1)
+
+    play(story())
+
+
 # -- what is gone ------------------------------------------------------------------------------------------------------
 
 
