@@ -23,6 +23,7 @@ from cpods.errors import CpodsError
 from cpods.model import Artefact
 from cpods.net.pull import Peer, SftpTransfer
 from cpods.net.storeserver import StoreServer
+from cpods.store.files import sync_filesystem
 from cpods.store.layout import object_path
 from cpods.store.objects import ObjectStore
 
@@ -63,6 +64,8 @@ class Aim(NamedTuple):
 
 
 _LARGE, _SMALL = "large", "small"
+#: As far as the peers go: all bytes are there (ours: verified); and until they are on the disk for good.
+_DURABLE_SFTP, _DURABLE_OURS = "sftp, then sync", "cpods from sshd, durable"
 _FROM_SSHD, _FROM_OURS, _FROM_TWO = "cpods from sshd", "cpods from embedded", "cpods from two sshd"
 _SFTP, _SFTP_GCM, _SCP, _RSYNC = "sftp", "sftp, AES-GCM", "scp", "rsync"
 
@@ -71,6 +74,7 @@ AIMS = (
     Aim(_LARGE, _FROM_SSHD, _SFTP_GCM, 0.85),
     Aim(_LARGE, _FROM_OURS, _SFTP, 0.6),
     Aim(_LARGE, _FROM_TWO, _FROM_SSHD, 1.3),
+    Aim(_LARGE, _DURABLE_OURS, _DURABLE_SFTP, 1.0),
     Aim(_SMALL, _FROM_SSHD, _RSYNC, 1.1),
     Aim(_SMALL, _FROM_OURS, _RSYNC, 1.5),
 )
@@ -192,9 +196,11 @@ class _Bench:
             _SFTP_GCM: self._program(lambda to: [*ssh.words("sftp"), "-c", "aes128-gcm@openssh.com", f"{ssh.place}:{source}", to]),
             _SCP: self._program(lambda to: [*ssh.words("scp"), f"{ssh.place}:{source}", to]),
             _RSYNC: self._program(lambda to: ["rsync", "-W", "-e", ssh.shell, f"{ssh.place}:{source}", to]),
-            _FROM_SSHD: self._pull([artefact], "sshd"),
-            _FROM_OURS: self._pull([artefact], "embedded"),
-            _FROM_TWO: self._pull([artefact], "sshd", "second"),
+            _FROM_SSHD: self._pull([artefact], "sshd", durable=False),
+            _FROM_OURS: self._pull([artefact], "embedded", durable=False),
+            _FROM_TWO: self._pull([artefact], "sshd", "second", durable=False),
+            _DURABLE_SFTP: self._program(lambda to: [*ssh.words("sftp"), f"{ssh.place}:{source}", to], durable=True),
+            _DURABLE_OURS: self._pull([artefact], "sshd"),
         }
 
     def _small(self, artefacts: list[Artefact], ssh: "_Ssh") -> dict[str, Run]:
@@ -208,12 +214,14 @@ class _Bench:
             _FROM_OURS: self._pull(artefacts, "embedded"),
         }
 
-    def _program(self, words: Callable[[str], list[str]]) -> Run:
+    def _program(self, words: Callable[[str], list[str]], durable: bool = False) -> Run:
         async def one() -> float:
             folder = tempfile.mkdtemp(dir=self._place)
             await _settle()
             begun = time.monotonic()
             ended = subprocess.run(words(folder + "/"), capture_output=True, text=True, check=False)
+            if durable:
+                await asyncio.to_thread(sync_filesystem, folder)
             seconds = time.monotonic() - begun
             if ended.returncode:
                 raise CannotMeasure(f"{words(folder)[0]} failed: {ended.stderr.strip()[-300:]}")
@@ -222,8 +230,8 @@ class _Bench:
 
         return one
 
-    def _pull(self, artefacts: list[Artefact], *holders: str) -> Run:
-        """Over a new connection into an empty store: packed, verified, installed and made durable."""
+    def _pull(self, artefacts: list[Artefact], *holders: str, durable: bool = True) -> Run:
+        """Over a new connection into an empty store: packed and verified; if ``durable``, made so and installed within the time."""
 
         async def one() -> float:
             self._transfers += 1
@@ -233,9 +241,11 @@ class _Bench:
             begun = time.monotonic()
             transfer = SftpTransfer("me", store, lambda name: self._holders[name].peer, self._user.export_private_key().decode())
             failed = await transfer.pull_many({artefact: holders for artefact in artefacts})
-            store.commit()
+            if durable:
+                store.commit()
             await transfer.close()
             seconds = time.monotonic() - begun
+            store.commit()
             if failed or not all(store.has(artefact.digest) for artefact in artefacts):
                 raise CannotMeasure(f"{len(failed)} artefacts did not arrive: {next(iter(failed.values()), '')}")
             store.close()

@@ -3,16 +3,9 @@
 Knows no holder, no connection and no digest's computation: who writes it says that it is right.
 """
 
-import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
-
-#: So many new bytes are handed to the disk at a time, while more arrive: the commit's sync then finds little left to write.
-_WRITE_OUT_BYTES = 8 << 20
-_SYNC_FILE_RANGE_WRITE = 2
-
-_libc = ctypes.CDLL(None)
 
 
 class FileIncoming:
@@ -21,7 +14,6 @@ class FileIncoming:
     def __init__(self, path: str, executable: bool, settle: Callable[[str], None]) -> None:
         self._path = path
         self._settle = settle
-        self._fresh = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555 if executable else 0o444)
 
     def write_at(self, data: bytes, offset: int) -> None:
@@ -30,11 +22,6 @@ class FileIncoming:
         while rest:
             written = os.pwrite(self._descriptor, rest, offset)
             rest, offset = rest[written:], offset + written
-        self._fresh += len(data)
-        if self._fresh >= _WRITE_OUT_BYTES:
-            self._fresh = 0
-            whole = ctypes.c_int64(0)  # it begins and does not wait; where it cannot, the commit does it all
-            _libc.sync_file_range(self._descriptor, whole, whole, _SYNC_FILE_RANGE_WRITE)
 
     def read_at(self, size: int, offset: int) -> bytes:
         """What lies there now: up to ``size`` bytes, fewer at the end, zeros where nothing was written yet. Raises OSError."""
