@@ -3,16 +3,13 @@
 Knows no SQLAlchemy: its asynchronous way hops between threads for each statement, this makes one hop for a transaction.
 """
 
-import asyncio
 import json
 import sqlite3
 from array import array
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from cpods.ports import Claim, Owner
-from cpods.store.sqlerrors import translated
+from cpods.store.ownconnection import OwnConnection
 
 #: Compare and set in one statement: makes the row if the claimant saw none, changes it if its epoch is the claimant's.
 CLAIM = (
@@ -36,9 +33,7 @@ class Accounts:
     """Writes into the catalogue at ``path`` in a thread of its own, on a connection that is opened with the first write."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._connection: sqlite3.Connection | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._own = OwnConnection(path, "accounts", _PRAGMAS)
         self._pods: dict[str, int] = {}
 
     async def enter(self, claims: Sequence[Claim], held: Held) -> list[Owner]:
@@ -47,34 +42,25 @@ class Accounts:
         The owners of the claimed paths after it, in the order of the claims. Raises StoreDamaged, Locked, OSError; then
         nothing was written.
         """
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "accounts")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._enter, list(claims), held)
+        return await self._own.run(lambda connection: self._enter(connection, list(claims), held))
 
     async def close(self) -> None:
         """Releases the file. Idempotent."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown()
+        await self._own.close()
 
-    def _enter(self, claims: Sequence[Claim], held: Held) -> list[Owner]:
+    def _enter(self, connection: sqlite3.Connection, claims: Sequence[Claim], held: Held) -> list[Owner]:
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            connection = self._connection or self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for pod, artefacts in held.items():
-                    self._hold(connection, pod, artefacts)
-                owners = self._claim(connection, claims)
-                connection.execute("COMMIT")
-            except BaseException:
-                self._pods.clear()
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return owners
-        except sqlite3.DatabaseError as error:
-            raise translated(error, self.path) from error
+            for pod, artefacts in held.items():
+                self._hold(connection, pod, artefacts)
+            owners = self._claim(connection, claims)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._pods.clear()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return owners
 
     def _claim(self, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[Owner]:
         if not claims:
@@ -101,16 +87,3 @@ class Accounts:
             connection.execute("INSERT INTO pods (name) VALUES (?) ON CONFLICT DO NOTHING", (pod,))
             self._pods[pod] = int(connection.execute("SELECT id FROM pods WHERE name = ?", (pod,)).fetchone()[0])
         return self._pods[pod]
-
-    def _connect(self) -> sqlite3.Connection:
-        # mode=rw: a file that is gone is an error, not a new empty one
-        connection = sqlite3.connect(Path(self.path).absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        self._connection = connection
-        return connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

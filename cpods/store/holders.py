@@ -3,15 +3,12 @@
 Knows no SQLAlchemy (its asynchronous way costs 1.5 ms a call, more than the whole query) and writes nothing.
 """
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from struct import Struct
 
-from cpods.store.sqlerrors import translated
+from cpods.store.ownconnection import OwnConnection
 
 #: Ids of artefacts never change, so they are remembered; about 150 bytes each.
 _REMEMBERED_MAX = 1 << 20
@@ -40,37 +37,26 @@ class Holders:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._connection: sqlite3.Connection | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._own = OwnConnection(path, "holders", _PRAGMAS)
         self._ids: dict[str, int] = {}
         self._names: list[str] = []
         self._unpack = _Unpack()
 
     async def bytes_by_pod(self, digests: Sequence[str]) -> dict[str, int]:
         """Bytes of the given artefacts that each pod holds; each digest counts once. Raises StoreDamaged, Locked, OSError."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "holders")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, list(dict.fromkeys(digests)))
+        return await self._own.run(lambda connection: self._answer(connection, list(dict.fromkeys(digests))))
 
     async def close(self) -> None:
         """Releases the file. Idempotent."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown()
+        await self._own.close()
 
-    def _answer(self, digests: list[str]) -> dict[str, int]:
+    def _answer(self, connection: sqlite3.Connection, digests: list[str]) -> dict[str, int]:
+        rows = self._rows(connection, digests)
         try:
-            connection = self._connection or self._connect()
-            rows = self._rows(connection, digests)
-            try:
-                return self._counted(rows)
-            except IndexError:  # a pod is new
-                self._names = _by_number(dict(connection.execute("SELECT id, name FROM pods")))
-                return self._counted(rows)
-        except sqlite3.DatabaseError as error:
-            raise translated(error, self.path) from error
+            return self._counted(rows)
+        except IndexError:  # a pod is new
+            self._names = _by_number(dict(connection.execute("SELECT id, name FROM pods")))
+            return self._counted(rows)
 
     def _rows(self, connection: sqlite3.Connection, digests: list[str]) -> list[tuple[int, bytes]]:
         """Size and holders of each artefact that is known to the catalogue."""
@@ -97,19 +83,6 @@ class Holders:
         # Who holds nothing but empty artefacts is a holder too
         there = {pod for size, holders in rows if not size for pod in unpack[len(holders)](holders)}
         return {name: size for pod, (name, size) in enumerate(zip(self._names, held, strict=True)) if size or pod in there}
-
-    def _connect(self) -> sqlite3.Connection:
-        # mode=rw: a file that is gone is an error, not a new empty one
-        connection = sqlite3.connect(Path(self.path).absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        self._connection = connection
-        return connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _by_number(names: Mapping[int, str]) -> list[str]:
