@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo demo-federation test check format test-real test-federation soak bench clean-venv
+.PHONY: help setup demo demo-federation test check format test-real test-tex test-federation soak bench clean-venv
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make check       format, ruff, mypy, import-linter, tests: what a commit must pass"
 	@echo "make format      let ruff format the code"
 	@echo "make test-real   real documents and projects (many minutes)"
+	@echo "make test-tex    documents of all TeX engines and helpers, ConTeXt's own among them (many minutes)"
 	@echo "make test-federation  whole federations: same answers on 1 to 8 pods, faults of every kind (many minutes)"
 	@echo "make soak        long randomised runs"
 	@echo "make bench       null and full builds against ninja"
@@ -46,6 +47,9 @@ format: setup
 
 test-real: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "real or corpus_all" --timeout 3600
+
+test-tex: setup
+	$(PYTEST) -n $(JOBS) --dist loadfile -m tex --timeout 1800
 
 # One lab after the other: each is a broker and up to eight pods.
 test-federation: setup

@@ -37,21 +37,104 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     placement: str = "max-locality"
 
 
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of a document's ``rules``: how a file with ending ``to`` is made of one with ending ``from``, beside it.
+
+    ``run``: a command line in which ``{from}`` and ``{to}`` stand for the two files, ``{stem}`` for their common name.
+    """
+
+    source: str = msgspec.field(name="from")
+    to: str = msgspec.field()
+    run: str = msgspec.field()
+
+
 class LatexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A ``[[step]]`` with ``chef = "latex"``: one document."""
+    """A ``[[step]]`` with ``chef = "latex"``: one document.
+
+    ``engine`` ``latex`` makes DVI, from which dvips and ps2pdf make what ``output`` asks for. ``shell_escape``: any
+    program, or only those that are named. ``figures``: whether pictures that the document externalises are steps.
+    """
 
     main: str
     chef: Literal["latex"] = "latex"
-    engine: Literal["pdflatex", "xelatex", "lualatex"] = "pdflatex"
+    engine: Literal["pdflatex", "xelatex", "lualatex", "latex"] = "pdflatex"
+    output: Literal["pdf", "ps", "dvi"] = "pdf"
     bibliography: Literal["auto", "bibtex", "biber", "none"] = "auto"
     index: Literal["auto", "none"] = "auto"
+    figures: Literal["auto", "none"] = "auto"
+    rules: tuple[Rule, ...] = ()
     jobname: str = ""
     synctex: bool = True
-    shell_escape: bool = False
+    shell_escape: bool | tuple[str, ...] = False
     cwd: str = "."
     env: tuple[str, ...] = ()
     max_passes: int | None = None
     policy: Policy = "fail"
+    timeout: float | None = None
+    tool_match: ToolMatch = "same"
+
+
+class TexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``[[step]]`` with ``chef = "tex"``: one document for plain TeX or Texinfo.
+
+    ``engine``: which TeX, with the plain format unless ``format`` names another. ``output``: ``tex`` and ``etex`` make
+    DVI, from which dvips and ps2pdf (or dvipdfmx, if ``dvi_driver`` says so) make the rest.
+    """
+
+    main: str
+    chef: Literal["tex"] = "tex"
+    engine: Literal["pdftex", "tex", "etex", "luatex", "xetex"] = "pdftex"
+    format: str = ""
+    output: Literal["pdf", "ps", "dvi"] = "pdf"
+    dvi_driver: Literal["dvips", "dvipdfmx"] = "dvips"
+    bibliography: Literal["auto", "bibtex", "none"] = "auto"
+    index: Literal["auto", "none"] = "auto"
+    rules: tuple[Rule, ...] = ()
+    jobname: str = ""
+    shell_escape: bool | tuple[str, ...] = False
+    cwd: str = "."
+    env: tuple[str, ...] = ()
+    max_passes: int | None = None
+    policy: Policy = "fail"
+    timeout: float | None = None
+    tool_match: ToolMatch = "same"
+
+
+class ContextDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``[[step]]`` with ``chef = "context"``: one ConTeXt document, product or component.
+
+    ``engine``: MkIV on LuaTeX or LMTX on LuaMetaTeX. ``mode``, ``arguments``, ``path`` as the options of ``context``.
+    """
+
+    main: str
+    chef: Literal["context"] = "context"
+    engine: Literal["mkiv", "lmtx"] = "mkiv"
+    mode: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    bibliography: Literal["auto", "none"] = "auto"
+    jobname: str = ""
+    synctex: bool = False
+    cwd: str = "."
+    env: tuple[str, ...] = ()
+    max_passes: int | None = None
+    policy: Policy = "fail"
+    timeout: float | None = None
+    tool_match: ToolMatch = "same"
+
+
+class MetapostDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``[[step]]`` with ``chef = "metapost"``: the figures of one MetaPost file.
+
+    ``outputs``: the figures that others wait for; what else it writes is found out. ``tex``: what typesets its labels.
+    """
+
+    main: str
+    chef: Literal["metapost"] = "metapost"
+    outputs: tuple[str, ...] = ()
+    tex: Literal["tex", "latex"] = "tex"
+    cwd: str = "."
+    env: tuple[str, ...] = ()
     timeout: float | None = None
     tool_match: ToolMatch = "same"
 
@@ -91,7 +174,9 @@ class CompilerDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     tool_match: ToolMatch = "same"
 
 
-Declaration = LatexDeclaration | ShellDeclaration | CompilerDeclaration
+#: What is made of one main file, through passes.
+Document = LatexDeclaration | TexDeclaration | ContextDeclaration
+Declaration = Document | MetapostDeclaration | ShellDeclaration | CompilerDeclaration
 
 
 class Project(msgspec.Struct, frozen=True):

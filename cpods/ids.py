@@ -22,6 +22,12 @@ GLOB_FACT = "@glob:"
 #: cpods' own folder in a project.
 STATE_FOLDER = ".cpods"
 
+#: In a step's environment this stands for the folder that its tools may keep caches in; who runs the step puts it there.
+TOOL_CACHE = "{tool-cache}"
+
+#: In a step's environment this stands for the value that TEXINPUTS has there.
+TEX_INPUTS = "{TEXINPUTS}"
+
 
 def is_fact(path: FilePath) -> bool:
     """Whether a recorded read names a fact (a date, a glob's listing) instead of a file."""

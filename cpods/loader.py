@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 
 from cpods import project as reader
-from cpods.declaration import LatexDeclaration, Project
+from cpods.declaration import Document, Project
 from cpods.errors import ProjectFileError, UsageError
 from cpods.ids import is_outside, normalise, within
-from cpods.projectrules import claimed, document_pdf, title
+from cpods.projectrules import claimed, document_product, title
 
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 1 << 16
 
 
 def load(root: str, goals: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
@@ -27,7 +27,7 @@ def load(root: str, goals: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
     """
     found = _read_project(root)
     wanted = tuple(_as_path(root, goal, found) for goal in goals)
-    if len(wanted) == 1 and wanted[0].endswith(".tex") and (found is None or not _declares(found, wanted[0])):
+    if len(wanted) == 1 and wanted[0].endswith(reader.DOCUMENT_ENDINGS) and (found is None or not _declares(found, wanted[0])):
         made = _bare_project(root, wanted[0], found)
         return made, made.settings.goals
     if found is None:
@@ -94,10 +94,10 @@ def _mains(found: Project) -> dict[str, str]:
     """PDF by main file, which is relative to the project or to ``cwd``; of two steps with one main file the first counts."""
     pdfs: dict[str, str] = {}
     for declaration in found.declarations:
-        if isinstance(declaration, LatexDeclaration):
-            main = declaration.main if declaration.main.endswith(".tex") else declaration.main + ".tex"
+        if isinstance(declaration, Document):
+            main = declaration.main if declaration.main.endswith(reader.DOCUMENT_ENDINGS) else declaration.main + ".tex"
             for path in (normalise(main), normalise(main, declaration.cwd), normalise(declaration.main)):
-                pdfs.setdefault(path, document_pdf(declaration))
+                pdfs.setdefault(path, document_product(declaration))
     return pdfs
 
 

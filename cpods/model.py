@@ -40,6 +40,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     ``may_write``: prefixes of paths that an open step may make. ``planner``: the step whose run asked for this helper.
     ``globs``: patterns whose listing is part of the reads. ``pure``: failed results may be kept.
     ``always_mirror``: run in a mirror even outside of a knot. ``tool_match``: whether a pod must have the same tools.
+    ``parallel``: neighbours in pass order that have it (and one planner) run beside each other; all see the state before the
+    first of them. ``any_date``: a result of another day counts, even if the step's engine runs today.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Literal["fail", "choose"] = "fail"
     timeout: float | None = None
     tool_match: Literal["same", "any"] = "same"
+    parallel: bool = False
+    any_date: bool = False
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -90,7 +94,8 @@ class Observation(msgspec.Struct, frozen=True):
 
     ``reads``: files whose content before the run was read. ``absent``: looked for, not there before the run.
     ``writes``: files that the run made or rewrote. ``helpers``: steps that its outputs ask for now.
-    ``usable_outputs``: after a failure, whether what it wrote may be used on (LaTeX in nonstopmode).
+    ``usable_outputs``: after a failure, whether what it wrote may be used on (LaTeX in nonstopmode). ``exit_code``: what
+    the run counts as, where the program's own exit code is about more than the step.
     """
 
     reads: tuple[FilePath, ...] = ()
@@ -100,6 +105,7 @@ class Observation(msgspec.Struct, frozen=True):
     usable_outputs: bool = False
     helpers: tuple[Step, ...] = ()
     pages: int | None = None
+    exit_code: int | None = None
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True):
@@ -180,6 +186,7 @@ class Solution(msgspec.Struct, frozen=True, omit_defaults=True):
     ``cap``: the pass limit that DIVERGES was found under.
     ``members``: declared steps in project order; ``order``: all in pass order, helpers too. ``knot``: False for one step
     without feedback. ``cycle``: feedback files after each pass of the cycle (or the last passes), for the diagnosis.
+    ``settled``: by step, also one that was dropped on the way, the passes in which it got a result, run or stored.
     """
 
     key: str
@@ -201,6 +208,7 @@ class Solution(msgspec.Struct, frozen=True, omit_defaults=True):
     failed: tuple[str, ...] = ()
     cycle: tuple[tuple[Output, ...], ...] = ()
     moving: tuple[Moving, ...] = ()
+    settled: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 class Knot(msgspec.Struct, frozen=True):

@@ -16,13 +16,18 @@ import msgspec
 
 from cpods.declaration import (
     CompilerDeclaration,
+    ContextDeclaration,
     Declaration,
+    Document,
     FederationSettings,
     LatexDeclaration,
+    MetapostDeclaration,
     Project,
     ProjectSettings,
+    Rule,
     ShellDeclaration,
     StoreSettings,
+    TexDeclaration,
 )
 from cpods.errors import ProjectFileError
 from cpods.projectrules import (
@@ -32,16 +37,21 @@ from cpods.projectrules import (
     check_federation,
     check_settings,
     check_store,
-    document_pdf,
+    document_product,
     size_bytes,
 )
 from cpods.tomllines import KeyPath, key_lines, nearest_line
 
 PROJECT_FILE = "cpods.toml"
+#: A file with one of these endings may be built without a project file.
+DOCUMENT_ENDINGS = (".tex", ".ltx", ".mkiv", ".mkvi", ".mkxl", ".mklx", ".texi", ".texinfo", ".txi")
 
 #: The declaration that each value of ``chef`` in a ``[[step]]`` asks for.
 KINDS: Mapping[str, type[Declaration]] = {
     "latex": LatexDeclaration,
+    "tex": TexDeclaration,
+    "context": ContextDeclaration,
+    "metapost": MetapostDeclaration,
     "shell": ShellDeclaration,
     "compiler": CompilerDeclaration,
 }
@@ -50,6 +60,17 @@ _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _STEP_HEADER = re.compile(r"\s*\[\[[ \t]*step[ \t]*\]\]")
 _VALUE_PLACE = re.compile(r" - at `\$\.(\w+)((?:\[\d+\])?)")
 _MAGIC = re.compile(rb"\s*%+\s*!\s*TEX\s+(?:TS-)?program\s*=\s*(\w+)", re.IGNORECASE)
+#: Each at the start of a line: what only a ConTeXt document, a LaTeX document, a Texinfo document says.
+_CONTEXT = re.compile(
+    rb"^[ \t]*\\(?:starttext|startproduct|startcomponent|startproject|startdocument|setuppapersize|usemodule|environment)\b"
+    rb"|^%[^\n]*interface=en\b",
+    re.MULTILINE,
+)
+#: The first line of a ConTeXt document may name its engine.
+_LMTX = re.compile(rb"%[^\n]*\bengine=luametatex\b")
+_LATEX = re.compile(rb"^[ \t]*\\(?:documentclass|documentstyle|begin\{document\})", re.MULTILINE)
+_PLAIN = re.compile(rb"^(?:[^%\n]|\\%)*\\bye\b", re.MULTILINE)
+_TEXINFO = re.compile(rb"^\\input texinfo", re.MULTILINE)
 _KIND_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (int, "a whole number"),
     (float, "a number"),
@@ -80,23 +101,57 @@ def bare(main: str, data: bytes = b"") -> Project:
     ``data`` is the document's beginning; a first line ``% !TEX program = xelatex`` chooses the engine.
     Raises ProjectFileError if ``main`` lies outside the project folder.
     """
-    declaration = LatexDeclaration(main=main, engine=_magic_engine(data))
+    declaration = _document(main, data)
     try:
         check_declaration(declaration, (), "")
     except Mistake as mistake:
         raise ProjectFileError(main, mistake.message) from None
-    settings = ProjectSettings(name=main, goals=(document_pdf(declaration),), until_stable=True)
+    settings = ProjectSettings(name=main, goals=(document_product(declaration),), until_stable=True)
     return Project(settings, StoreSettings(), (declaration,), (main,))
 
 
-def _magic_engine(data: bytes) -> typing.Literal["pdflatex", "xelatex", "lualatex"]:
-    found = _MAGIC.match(data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0])
-    match found and found.group(1).lower():
-        case b"xelatex":
-            return "xelatex"
-        case b"lualatex":
-            return "lualatex"
-    return "pdflatex"
+def _document(main: str, head: bytes) -> Document:
+    """The declaration that a document's ending or beginning asks for: its engine, and from that its chef.
+
+    Raises ProjectFileError for an engine that no chef runs.
+    """
+    if main.endswith((".mkiv", ".mkvi")):
+        return ContextDeclaration(main=main)
+    if main.endswith((".mkxl", ".mklx")):
+        return ContextDeclaration(main=main, engine="lmtx")
+    if main.endswith((".texi", ".texinfo", ".txi")):
+        return TexDeclaration(main=main)
+    match _program(head):
+        case "context" | "mkiv" | "lmtx" as name:
+            return ContextDeclaration(main=main, engine="lmtx" if name == "lmtx" else "mkiv")
+        case "tex" | "pdftex" | "etex" | "luatex" | "xetex" as engine:
+            return TexDeclaration(main=main, engine=engine)
+        case "texinfo" | "texi2dvi" | "texi2pdf":
+            return TexDeclaration(main=main)
+        case "latex" | "xelatex" | "lualatex" as engine:
+            return LatexDeclaration(main=main, engine=engine)
+        case "platex" | "uplatex" | "ptex" | "uptex" | "eptex" as engine:
+            engines = "pdflatex, xelatex, lualatex, latex, context, or an engine of plain TeX"
+            raise ProjectFileError(f"{main}:1", f"the document asks for {engine}, which no chef runs; expected {engines}")
+    return LatexDeclaration(main=main)
+
+
+def _program(head: bytes) -> str:
+    """What sets a document: what its first lines say (``% !TEX program = xelatex``, ``% engine=luatex``), else what it looks like."""
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    found = _MAGIC.match(text.split(b"\n", 1)[0])
+    program = found[1].decode("ascii", "replace").lower() if found else ""
+    if program and program not in ("latexmk", "arara"):  # those run something that the document does not name here
+        return program
+    if _TEXINFO.search(text):
+        return "texinfo"
+    if _LMTX.match(text):
+        return "lmtx"
+    context, latex = _CONTEXT.search(text), _LATEX.search(text)
+    # A manual of one may quote the other, but begins as what it is.
+    if context and (latex is None or context.start() < latex.start()):
+        return "context"
+    return "pdftex" if latex is None and _PLAIN.search(text) else ""
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -196,14 +251,26 @@ def _declaration(table: dict[str, Any], place: KeyPath, file: str) -> Declaratio
     if not isinstance(chef, str) or chef not in KINDS:
         hint = _suggestion(chef, KINDS) if isinstance(chef, str) else ""
         raise Mistake((*place, "chef"), f"`chef` is {_shown(chef)}; expected one of {', '.join(KINDS)}{hint}")
+    if "rules" in _fields(KINDS[chef]) and isinstance(table.get("rules"), list):
+        _check_rules(table["rules"], (*place, "rules"))
     declaration = _convert(KINDS[chef], table, place, f'a step with chef = "{chef}"')
     check_declaration(declaration, place, file)
     return declaration
 
 
+def _check_rules(rules: list[Any], place: KeyPath) -> None:
+    """Raises Mistake for an entry of ``rules`` that is none, with its own line."""
+    for number, rule in enumerate(rules):
+        if not isinstance(rule, dict):
+            raise Mistake(
+                (*place, number), f'`rules` holds {_got(rule)}; expected tables such as {{ from = ".svg", to = ".pdf", run = "..." }}'
+            )
+        _convert(Rule, rule, (*place, number), "a rule")
+
+
 @cache
 def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    return {field.name: field for field in msgspec.structs.fields(kind)}
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _convert(kind: type[_Struct], table: dict[str, Any], place: KeyPath, what: str) -> _Struct:
@@ -212,8 +279,8 @@ def _convert(kind: type[_Struct], table: dict[str, Any], place: KeyPath, what: s
         if key not in fields:
             raise Mistake((*place, key), _unknown(key, list(fields), what))
     for field in fields.values():
-        if field.required and field.name not in table:
-            raise Mistake(place, f"{what} lacks `{field.name}`; expected {_expected(field.type)}{_other_chef(table, kind)}")
+        if field.required and field.encode_name not in table:
+            raise Mistake(place, f"{what} lacks `{field.encode_name}`; expected {_expected(field.type)}{_other_chef(table, kind)}")
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
@@ -241,9 +308,9 @@ def _unknown(key: str, known: list[str], what: str) -> str:
     nearest = _nearest(key, known)
     if nearest:
         return f"unknown key `{key}` in {what}; did you mean `{nearest}`?"
-    owners = [f'chef = "{chef}"' for chef, kind in KINDS.items() if key in kind.__struct_fields__]
+    owners = [f'"{chef}"' for chef, kind in KINDS.items() if key in _fields(kind)]
     if owners and what.startswith("a step"):
-        return f"unknown key `{key}` in {what}; it belongs to {' or '.join(owners)}"
+        return f"unknown key `{key}` in {what}; it belongs to chef = {' or '.join(owners)}"
     return f"unknown key `{key}` in {what}; expected one of {', '.join(known)}"
 
 
@@ -261,10 +328,12 @@ def _expected(kind: Any) -> str:
     """What a field's type means to the user."""
     if typing.get_origin(kind) is typing.Literal:
         return "one of " + ", ".join(typing.get_args(kind))
+    if kind == bool | tuple[str, ...]:
+        return "true, false or a list of programs"
     if isinstance(kind, types.UnionType):
         return _expected(typing.get_args(kind)[0])
     if typing.get_origin(kind) is tuple:
-        return "a list of texts"
+        return "a list of tables" if typing.get_args(kind)[0] is Rule else "a list of texts"
     return {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
 
 

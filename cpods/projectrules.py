@@ -12,12 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cpods.declaration import (
     CompilerDeclaration,
+    ContextDeclaration,
     Declaration,
+    Document,
     FederationSettings,
     LatexDeclaration,
+    MetapostDeclaration,
     ProjectSettings,
+    Rule,
     ShellDeclaration,
     StoreSettings,
+    TexDeclaration,
 )
 from cpods.globs import is_pattern, matcher
 from cpods.ids import FACT_PREFIX, STATE_FOLDER, FilePath, is_outside, normalise
@@ -40,15 +45,16 @@ class Mistake(Exception):
         self.message = message
 
 
-def document_pdf(declaration: LatexDeclaration) -> FilePath:
-    """The PDF of a document: in ``cwd``, named by ``jobname`` or else by the main file."""
-    return normalise((declaration.jobname or _stem(declaration.main)) + ".pdf", declaration.cwd)
+def document_product(declaration: Document) -> FilePath:
+    """What a document is built for: in ``cwd``, named by ``jobname`` or else by the main file, with its output's ending."""
+    ending = "pdf" if isinstance(declaration, ContextDeclaration) else declaration.output
+    return normalise((declaration.jobname or _stem(declaration.main)) + "." + ending, declaration.cwd)
 
 
 def claimed(declaration: Declaration) -> tuple[FilePath, ...]:
     """The outputs that a declaration names, as project paths."""
-    if isinstance(declaration, LatexDeclaration):
-        return (document_pdf(declaration),)
+    if isinstance(declaration, Document):
+        return (document_product(declaration),)
     if isinstance(declaration, CompilerDeclaration):
         return (normalise(declaration.program),)
     return tuple(normalise(path) for path in declaration.outputs)
@@ -56,9 +62,11 @@ def claimed(declaration: Declaration) -> tuple[FilePath, ...]:
 
 def title(declaration: Declaration) -> str:
     """How messages call the step of a declaration; also the name of its (last) step."""
-    if isinstance(declaration, LatexDeclaration):
+    if isinstance(declaration, Document):
         other = declaration.jobname not in ("", _stem(declaration.main))
-        return f"latex:{declaration.main}" + (f"#{declaration.jobname}" if other else "")
+        return f"{declaration.chef}:{declaration.main}" + (f"#{declaration.jobname}" if other else "")
+    if isinstance(declaration, MetapostDeclaration):
+        return f"metapost:{declaration.main}"
     if isinstance(declaration, CompilerDeclaration):
         return f"link:{declaration.program}"
     return declaration.name
@@ -102,12 +110,15 @@ def check_declaration(declaration: Declaration, place: KeyPath, file: str) -> No
     if isinstance(declaration, CompilerDeclaration):
         _check_compiler(declaration, place, file)
         return
-    if declaration.max_passes is not None and declaration.max_passes < 1:
-        raise Mistake((*place, "max_passes"), f"`max_passes` is {declaration.max_passes}; expected a whole number above 0")
     if declaration.timeout is not None and not 0 < declaration.timeout < math.inf:
         raise Mistake((*place, "timeout"), f"`timeout` is {declaration.timeout:g}; expected a number of seconds above 0")
-    if isinstance(declaration, LatexDeclaration):
-        _check_latex(declaration, place)
+    if isinstance(declaration, MetapostDeclaration):
+        _check_metapost(declaration, place, file)
+        return
+    if declaration.max_passes is not None and declaration.max_passes < 1:
+        raise Mistake((*place, "max_passes"), f"`max_passes` is {declaration.max_passes}; expected a whole number above 0")
+    if isinstance(declaration, Document):
+        _check_document(declaration, place)
     else:
         _check_shell(declaration, place, file)
 
@@ -130,12 +141,16 @@ def check_claims(declarations: Sequence[Declaration], lines: Sequence[int], plac
 
 
 def _claim_place(declaration: Declaration, path: FilePath, place: KeyPath) -> KeyPath:
-    if isinstance(declaration, ShellDeclaration):
+    if isinstance(declaration, ShellDeclaration | MetapostDeclaration):
         return (*place, "outputs", [normalise(output) for output in declaration.outputs].index(path))
-    return (*place, "main" if isinstance(declaration, LatexDeclaration) else "program")
+    return (*place, "main" if isinstance(declaration, Document) else "program")
 
 
-def _check_latex(declaration: LatexDeclaration, place: KeyPath) -> None:
+#: Engines that make DVI; all others make PDF alone.
+_DVI_ENGINES = ("latex", "tex", "etex")
+
+
+def _check_document(declaration: Document, place: KeyPath) -> None:
     main = declaration.main
     if main.startswith("../") and not is_outside(normalise(main, declaration.cwd)):
         main = normalise(main, declaration.cwd)  # it may be named as the engine, in `cwd`, sees it
@@ -143,6 +158,35 @@ def _check_latex(declaration: LatexDeclaration, place: KeyPath) -> None:
     _check_text((*place, "jobname"), "jobname", declaration.jobname)
     if "/" in declaration.jobname or declaration.jobname in (".", ".."):
         raise Mistake((*place, "jobname"), f"`jobname` is {declaration.jobname!r}; expected a name without a folder (that is `cwd`)")
+    if isinstance(declaration, ContextDeclaration):
+        return
+    if declaration.output != "pdf" and declaration.engine not in _DVI_ENGINES:
+        choices = " or ".join(engine for engine in _DVI_ENGINES if engine in _engines(declaration))
+        raise Mistake(
+            (*place, "output"), f'`output` is "{declaration.output}", but {declaration.engine} makes PDF; expected engine {choices}'
+        )
+    for number, rule in enumerate(declaration.rules):
+        _check_rule(rule, (*place, "rules", number))
+
+
+def _engines(declaration: LatexDeclaration | TexDeclaration) -> tuple[str, ...]:
+    return ("latex",) if isinstance(declaration, LatexDeclaration) else ("tex", "etex")
+
+
+def _check_rule(rule: Rule, place: KeyPath) -> None:
+    for key, ending in (("from", rule.source), ("to", rule.to)):
+        if not re.fullmatch(r"\.[A-Za-z0-9_.-]*[A-Za-z0-9_-]", ending):
+            raise Mistake((*place, key), f'`{key}` is {ending!r}; expected the ending of a file, such as ".svg"')
+    if not rule.run.strip():
+        raise Mistake((*place, "run"), "`run` is empty; expected a command line with {from} and {to}")
+    _check_text((*place, "run"), "run", rule.run)
+
+
+def _check_metapost(declaration: MetapostDeclaration, place: KeyPath, file: str) -> None:
+    _check_file((*place, "main"), "main", declaration.main)
+    for number, output in enumerate(declaration.outputs):
+        _check_output((*place, "outputs", number), "outputs", output, file)
+    _check_once((*place, "outputs"), "outputs", declaration.outputs)
 
 
 def _check_compiler(declaration: CompilerDeclaration, place: KeyPath, file: str) -> None:

@@ -23,7 +23,7 @@ from cpods.majordomo.account import Account, Listener, Reason
 from cpods.majordomo.context import Build, Choice, Parts, Request
 from cpods.majordomo.drive import MajorDomo
 from cpods.majordomo.ground import ground_of
-from cpods.majordomo.planning import PLANNED_FACT, Planned, check_clashes, plan
+from cpods.majordomo.planning import Planned, check_clashes, plan, planned_fact
 from cpods.majordomo.report import bare_report, full_report, outcome_lines
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
@@ -178,7 +178,7 @@ async def _keep(build: Build, project: Project) -> None:
     changes = Changes()
     for name, reason in _reasons(build).items():
         changes.facts[WHY_FACT + name] = msgspec.json.encode(reason).decode()
-    changes.facts[PLANNED_FACT + project.file] = "\n".join(build.planned.steps)
+    changes.facts[planned_fact(project)] = "\n".join(build.planned.steps)
     known = build.parts.memory.facts
     changes.facts = {name: value for name, value in changes.facts.items() if known.get(name) != value}
     changes.files.update(getattr(build.parts.folder, "take_changed_states", dict)())  # of goals that were brought here

@@ -6,6 +6,8 @@ Knows bytes only. An editor's inverse search needs the user's own folder in the 
 import gzip
 import zlib
 
+#: How their names end: ConTeXt does not pack them.
+ENDINGS = (".synctex.gz", ".synctex")
 #: Stands in stored SyncTeX files for the folder that the project lies in.
 ROOT_TOKEN = b"@cpods-root@"
 #: zlib's fastest: each pass packs the file anew, and that of a 580-page manual (19 MB) took 1.19 s at level 9, 0.16 s at
@@ -15,20 +17,23 @@ _LEVEL = 1
 
 def portable_synctex(data: bytes, root: str) -> bytes:
     """A SyncTeX file in which the folder ``root`` is replaced by a token, so that it fits wherever the project lies."""
-    try:
-        plain = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error):
-        return data
-    return gzip.compress(_renamed(plain, root.encode(), ROOT_TOKEN), _LEVEL, mtime=0)
+    return _repacked(data, root.encode(), ROOT_TOKEN)
 
 
 def local_synctex(data: bytes, root: str) -> bytes:
     """The inverse of :func:`portable_synctex` for a project in the folder ``root``."""
+    return _repacked(data, ROOT_TOKEN, root.encode())
+
+
+def _repacked(data: bytes, old: bytes, new: bytes) -> bytes:
+    """A SyncTeX file, packed or not, with ``new`` for ``old``; any other data unchanged."""
+    if data.startswith(b"SyncTeX"):
+        return _renamed(data, old, new)
     try:
         plain = gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
         return data
-    return gzip.compress(_renamed(plain, ROOT_TOKEN, root.encode()), _LEVEL, mtime=0)
+    return gzip.compress(_renamed(plain, old, new), _LEVEL, mtime=0)
 
 
 def _renamed(plain: bytes, old: bytes, new: bytes) -> bytes:

@@ -142,13 +142,13 @@ class Site:
         toolbox = MachineToolbox(self.environment)
         eyes = Eyes(self.folder, self.objects, registry, producers)
         ledger = BuildLedger(project_id(self.where.state), self.objects, self.results, self.catalogue, journal)
-        mirrors: dict[str, MirrorLike] = {}
+        mirrors: dict[tuple[str, int], MirrorLike] = {}
 
-        def mirror(knot: str) -> MirrorLike:
-            if knot not in mirrors:
-                folder = os.path.join(self.where.state, "work", folder_name(knot))
-                mirrors[knot] = Mirror(folder, self.folder, self.objects)
-            return mirrors[knot]
+        def mirror(knot: str, lane: int) -> MirrorLike:
+            if (knot, lane) not in mirrors:
+                folder = os.path.join(self.where.state, "work", folder_name(knot) + (f".{lane}" if lane else ""))
+                mirrors[knot, lane] = Mirror(folder, self.folder, self.objects)
+            return mirrors[knot, lane]
 
         kitchen = Pod(
             name=POD,

@@ -63,7 +63,7 @@ missing_packages() {
 # On other systems than Debian the programs count, not the packages.
 missing_programs() {
     local program
-    for program in pdflatex bibtex biber makeindex latexmk gcc g++ ninja pdftotext pdftoppm ssh rsync faketime bwrap ps ip; do
+    for program in pdflatex xelatex lualatex context mpost texindex bibtex biber makeindex makeglossaries latexmk gs gnuplot asy rsvg-convert gcc g++ ninja pdftotext pdftoppm ssh rsync faketime bwrap ps ip; do
         command -v "$program" >/dev/null 2>&1 || echo "$program"
     done
 }

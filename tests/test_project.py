@@ -121,13 +121,28 @@ BAD: list[tuple[str, str, int, str]] = [
     ("step", 'step = "x"\n', 1, "`step` is a text; expected [[step]] tables"),
     ("steps", 'step = ["x"]\n', 1, "an entry of `step` is a text; expected [[step]] tables"),
     ("key", step("", 'input = ["x"]'), 5, 'unknown key `input` in a step with chef = "shell"; did you mean `inputs`?'),
-    ("foreign", step('engine = "x"'), 4, 'unknown key `engine` in a step with chef = "shell"; it belongs to chef = "latex"'),
+    (
+        "foreign",
+        step('engine = "x"'),
+        4,
+        'unknown key `engine` in a step with chef = "shell"; it belongs to chef = "latex" or "tex" or "context"',
+    ),
     ("far", "[store]\nqqq = 1\n", 2, "unknown key `qqq` in [store]; expected one of path, max_bytes, algorithm"),
     ("near", "[project]\nuntil-stable = true\n", 2, "unknown key `until-stable` in [project]; did you mean `until_stable`?"),
-    ("chef", '[[step]]\nchef = "latx"\n', 2, '`chef` is "latx"; expected one of latex, shell, compiler (did you mean "latex"?)'),
-    ("chef number", "[[step]]\nchef = 1\n", 2, "`chef` is a whole number; expected one of latex, shell, compiler"),
+    (
+        "chef",
+        '[[step]]\nchef = "latx"\n',
+        2,
+        '`chef` is "latx"; expected one of latex, tex, context, metapost, shell, compiler (did you mean "latex"?)',
+    ),
+    ("chef number", "[[step]]\nchef = 1\n", 2, "`chef` is a whole number; expected one of latex, tex, context, metapost, shell, compiler"),
     ("no run", '\n[[step]]\nname = "a"\n', 2, 'a step with chef = "shell" lacks `run`; expected a text'),
-    ("no chef", '[[step]]\nmain = "a.tex"\n', 2, 'unknown key `main` in a step with chef = "shell"; it belongs to chef = "latex"'),
+    (
+        "no chef",
+        '[[step]]\nmain = "a.tex"\n',
+        2,
+        'unknown key `main` in a step with chef = "shell"; it belongs to chef = "latex" or "tex" or "context" or "metapost"',
+    ),
     ("no main", '[[step]]\nchef = "latex"\n', 1, 'a step with chef = "latex" lacks `main`; expected a text'),
     # types
     ("text for list", step('inputs = "x"'), 4, "`inputs` is a text; expected a list of texts"),
@@ -139,7 +154,12 @@ BAD: list[tuple[str, str, int, str]] = [
     ("table for text", step("cwd = { a = 1 }"), 4, "`cwd` is a table; expected a text"),
     ("date for text", step("depfile = 2024-01-01"), 4, "`depfile` is a date or time; expected a text"),
     # values
-    ("enum", LATEX + 'engine = "xetex"\n', 4, '`engine` is "xetex"; expected one of pdflatex, xelatex, lualatex (did you mean "xelatex"?)'),
+    (
+        "enum",
+        LATEX + 'engine = "xetex"\n',
+        4,
+        '`engine` is "xetex"; expected one of pdflatex, xelatex, lualatex, latex (did you mean "xelatex"?)',
+    ),
     ("policy", step('policy = "x"'), 4, '`policy` is "x"; expected one of fail, choose'),
     ("hash", '[store]\nalgorithm = "sha1"\n', 2, '`algorithm` is "sha1"; expected one of xxh3, blake3'),
     ("date", '[project]\ndate = "2023-02-29"\n', 2, '`date` is \'2023-02-29\'; expected "today" or a date such as "2024-02-29"'),
@@ -295,6 +315,40 @@ def test_a_bare_document(head: bytes, engine: str) -> None:
     assert project.settings.until_stable
     assert project.settings.goals == ("paper.pdf",)
     assert project.file == ""
+
+
+@pytest.mark.parametrize(
+    ("main", "head", "engine"),
+    [
+        ("a.tex", b"\\starttext\nx\n\\stoptext\n", "mkiv"),
+        ("a.tex", b"% language=uk\n\n\\environment a-style\n\n\\startdocument[title=x]\n", "mkiv"),
+        ("a.tex", b"\\startproduct a\n", "mkiv"),
+        ("a.tex", b"  \\startcomponent a\r\n", "mkiv"),
+        ("a.tex", b"% interface=en output=pdf\n\\setupbodyfont[10pt]\n", "mkiv"),
+        ("a.tex", b"% !TEX program = context\n", "mkiv"),
+        ("a.tex", b"% engine=luametatex\n\\starttext\n", "lmtx"),
+        ("a.tex", b"\\starttext\n\\starttyping\n\\documentclass{article}\n\\stoptyping\n", "mkiv"),
+        ("a.mkiv", b"", "mkiv"),
+        ("a.mkvi", b"", "mkiv"),
+        ("a.mkxl", b"", "lmtx"),
+        ("a.tex", b"\\documentclass{article}\n\\begin{document}\n\\begin{verbatim}\n\\starttext\n\\end{verbatim}", "pdflatex"),
+        ("a.tex", b"% \\starttext\n\\documentclass{article}\n", "pdflatex"),
+        ("a.tex", b"\\documentstyle{article}\n", "pdflatex"),
+        ("a.tex", b"Hello $x$ \\bye\n", "pdftex"),
+        ("a.tex", b"\\input eplain\n% \\documentclass is not for us\nHello\n\\bye", "pdftex"),
+        ("a.tex", b"\\input preamble % never says \\bye\n\\begin{document}", "pdflatex"),
+        ("a.tex", b"% !TEX program = arara\n\\starttext\n", "mkiv"),
+        ("a.texi", b"", "pdftex"),
+    ],
+)
+def test_a_document_shows_what_sets_it(main: str, head: bytes, engine: str) -> None:
+    declaration = bare(main, head).declarations[0]
+    assert getattr(declaration, "engine", None) == engine
+
+
+def test_an_engine_that_no_chef_runs_is_refused() -> None:
+    with pytest.raises(ProjectFileError, match=r"^a\.tex:1: the document asks for platex, which no chef runs; expected pdflatex, "):
+        bare("a.tex", b"% !TEX program = platex\n")
 
 
 def test_a_bare_document_outside_is_refused() -> None:

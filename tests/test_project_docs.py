@@ -18,7 +18,11 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     **KINDS,
 }
 #: What the table says instead of a default that stands elsewhere in the program.
-ELSEWHERE = {("latex", "max_passes"): "20", ("shell", "max_passes"): "100", ("shell", "tools"): "from `run`"}
+ELSEWHERE = {
+    **{(chef, "max_passes"): "20" for chef in ("latex", "tex", "context")},
+    ("shell", "max_passes"): "100",
+    ("shell", "tools"): "from `run`",
+}
 
 
 def rows() -> dict[tuple[str, str], tuple[str, str]]:

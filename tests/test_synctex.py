@@ -23,6 +23,13 @@ def test_the_published_file_names_the_project() -> None:
     assert gzip.decompress(local_synctex(stored, "/home/u")) == gzip.decompress(synctex("/home/u"))
 
 
+def test_what_context_writes_unpacked_stays_so() -> None:
+    plain = gzip.decompress(synctex("/srv/mirror"))
+    stored = portable_synctex(plain, "/srv/mirror")
+    assert b"/srv" not in stored
+    assert local_synctex(stored, "/home/u") == gzip.decompress(synctex("/home/u"))
+
+
 def test_packing_again_is_the_same_for_the_same_content() -> None:
     stored = portable_synctex(synctex("/srv/mirror"), "/srv/mirror")
     assert portable_synctex(local_synctex(stored, "/home/u"), "/home/u") == stored

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from cpods.chefs import texsystem
+from cpods.chefs.helping import engine_date as engine_date
+from cpods.chefs.helping import engine_env as engine_env
 from cpods.chefs.kpathsea import DEBUG_LEVEL, read_trace
 from cpods.chefs.recorder import Places, Recording, is_report, traffic
 from cpods.chefs.texaux import AuxFiles, bibtex_part, in_folder, read_aux
@@ -64,16 +66,6 @@ def bibtex_helper(engine: Step, aux: FilePath, order: tuple[int, ...]) -> Step:
         timeout=engine.timeout,
         tool_match=engine.tool_match,
     )
-
-
-def engine_date(engine: Step) -> tuple[tuple[str, str], ...]:
-    """Variables of the engine's own environment that its helpers get as well: none of those that only shape logs."""
-    return tuple(pair for pair in engine.env if pair[0] not in engine.quiet)
-
-
-def engine_env(engine: Step) -> tuple[str, ...]:
-    """Names that the project passes to the engine beyond the chef's list."""
-    return tuple(name for name in engine.pass_env if name not in texsystem.PASS_ENV)
 
 
 def biber_helper(engine: Step, control: FilePath) -> Step:

@@ -1,4 +1,4 @@
-"""makeindex and makeglossaries: when a document asks for them, what they read, and what they complain about.
+"""makeindex (after splitindex) and makeglossaries: when a document asks for them, what they read, and what they complain about.
 
 Know no engine: they are planned from the .idx and .aux files that one wrote.
 """
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from cpods.chefs import texsystem
-from cpods.chefs.bibliography import engine_date, engine_env
+from cpods.chefs.helping import engine_date, engine_env
 from cpods.chefs.kpathsea import DEBUG_LEVEL, read_trace
 from cpods.chefs.recorder import Places, Recording, traffic
+from cpods.chefs.splitindex import parts, splitindex_helper
 from cpods.chefs.texaux import in_folder, makeglossaries_part, read_aux
 from cpods.declaration import Declaration
 from cpods.ids import FilePath, normalise
@@ -21,6 +22,7 @@ from cpods.ports import Toolbox, View
 
 _GLOSSARIES_AUX = "makeglossaries-aux/1"
 _PROBLEMS_MAX = 50
+_IMAKEIDX = re.compile(r"Remember to run \S+ again after calling\s+`makeindex ([^'\n]+)'")
 _COMPLAINT = re.compile(
     r"^(?:## |!! |\*\* )(?P<kind>Warning|Input index error|Output index error|Input style error) "
     r"\((?:file|input) = (?P<file>[^,]+), line = (?P<line>\d+)\):\n\s*-- (?P<message>.+)$",
@@ -28,7 +30,8 @@ _COMPLAINT = re.compile(
 )
 
 
-def _helper(engine: Step, tool: str, job: str, place: tuple[int, ...]) -> Step:
+def traced_helper(engine: Step, tool: str, job: str, place: tuple[int, ...]) -> Step:
+    """The frame of a helper that prints its searches: ``tool`` on the job ``job``, in the engine's folder."""
     return Step(
         name=f"{tool}:{job}",
         chef=tool,
@@ -50,12 +53,16 @@ def _helper(engine: Step, tool: str, job: str, place: tuple[int, ...]) -> Step:
     )
 
 
-def makeindex_helper(engine: Step, entries: FilePath, place: tuple[int, ...]) -> Step:
+def makeindex_helper(engine: Step, entries: FilePath, place: tuple[int, ...], options: Sequence[str] = ()) -> Step:
     """The step that runs makeindex on an .idx file (project path)."""
     job = posixpath.relpath(entries, engine.cwd)[: -len(".idx")]
     made = entries[: -len(".idx")] + ".ind"
     return replace(
-        _helper(engine, "makeindex", job, place), argv=("makeindex", job + ".idx"), inputs=(entries,), outputs=(made,), main=entries
+        traced_helper(engine, "makeindex", job, place),
+        argv=("makeindex", *options, job + ".idx"),
+        inputs=(entries,),
+        outputs=(made,),
+        main=entries,
     )
 
 
@@ -73,7 +80,7 @@ def makeglossaries_helper(engine: Step, view: View) -> Step | None:
         return None
     inputs = [stem + ".aux", in_folder(engine.cwd, style), *(into for into, _ in there)]
     return replace(
-        _helper(engine, "makeglossaries", engine.jobname, (3,)),
+        traced_helper(engine, "makeglossaries", engine.jobname, (3,)),
         inputs=tuple(dict.fromkeys(inputs)),
         optional=tuple(into for into, _ in pairs if (into, _) not in there),
         main=stem + ".aux",
@@ -81,20 +88,36 @@ def makeglossaries_helper(engine: Step, view: View) -> Step | None:
     )
 
 
-def index_helpers(engine: Step, wanted: str, view: View, written: Sequence[FilePath]) -> list[Step]:
+def index_helpers(engine: Step, wanted: str, view: View, written: Sequence[FilePath], log: str = "") -> list[Step]:
     """The index and glossary steps that an engine's outputs ask for now. ``wanted``: the declaration's ``index``."""
     if wanted == "none":
         return []
     main = in_folder(engine.cwd, engine.jobname) + ".idx"
     found = sorted(path for path in written if path.endswith(".idx"))
     ordered = [path for path in found if path == main] + [path for path in found if path != main]
-    steps = []
+    commands = _commands(log, engine)
+    steps: list[Step] = []
     for number, path in enumerate(ordered):
+        place = (2,) if path == main else (2, number)
+        made = parts(path, view)
+        if made:
+            steps += [splitindex_helper(engine, path, made, place), *_parted(engine, made, len(ordered))]
         # imakeidx runs makeindex by itself inside the engine's run: its .ind is then the engine's own.
-        if path[: -len(".idx")] + ".ind" not in written:
-            steps.append(makeindex_helper(engine, path, (2,) if path == main else (2, number)))
+        elif path[: -len(".idx")] + ".ind" not in written:
+            steps.append(makeindex_helper(engine, path, place, commands.get(path, ())))
     glossaries = makeglossaries_helper(engine, view)
     return steps + ([glossaries] if glossaries else [])
+
+
+def _parted(engine: Step, made: Sequence[FilePath], number: int) -> list[Step]:
+    return [makeindex_helper(engine, path, (2, number, count)) for count, path in enumerate(made)]
+
+
+def _commands(log: str, engine: Step) -> dict[FilePath, tuple[str, ...]]:
+    """Options of makeindex by .idx file, where imakeidx says how it wants it run (its makeindex would have had them)."""
+    lines = re.sub(r"\n\(imakeidx\) +", " ", log)
+    words = [found[1].split() for found in _IMAKEIDX.finditer(lines)]
+    return {normalise(said[-1], engine.cwd): tuple(said[:-1]) for said in words}
 
 
 class _TracedChef:

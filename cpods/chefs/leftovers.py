@@ -9,12 +9,16 @@ from collections.abc import Collection, Sequence
 from cpods.ids import FilePath
 from cpods.model import Step
 
-_FEEDBACK = (
+#: Endings of files through which one pass tells the next what it found.
+FEEDBACK = (
     *(".aux", ".toc", ".lof", ".lot", ".out", ".idx", ".ind", ".glo", ".gls", ".bcf", ".run.xml", "-blx.bib"),
     # what beamer, minitoc, todonotes, theorem and glossary packages feed back
     *(".nav", ".snm", ".vrb", ".tdo", ".loa", ".lol", ".thm", ".acn", ".acr", ".glsdefs", ".mtc", ".maf", ".brf", ".xdy", ".upa", ".upb"),
+    ".tuc",  # ConTeXt's, for everything
 )
-_REPORTS = (".log", ".fls", ".blg", ".ilg", ".glg", ".synctex.gz", ".fdb_latexmk", ".pdf", ".xdv", ".dvi")
+_REPORTS = (".log", ".fls", ".blg", ".ilg", ".glg", ".synctex.gz", ".synctex", ".fdb_latexmk", ".pdf", ".xdv", ".dvi", ".ps")
+#: What is there of a picture.
+_PICTURE = (".md5", ".dpth", ".pdf", ".log", ".dep")
 
 
 def leftovers(engines: Sequence[Step], listing: Sequence[FilePath], owned: Collection[FilePath]) -> dict[FilePath, str]:
@@ -25,13 +29,22 @@ def leftovers(engines: Sequence[Step], listing: Sequence[FilePath], owned: Colle
     for step in engines:
         for prefix in step.may_write:
             job = prefix.removesuffix(".")
-            endings = (*_FEEDBACK, *_REPORTS, *((".bbl",) if has_bib else ()))
+            endings = (*FEEDBACK, *_REPORTS, *((".bbl",) if has_bib else ()))
             found.update((job + ending, step.name) for ending in endings if job + ending in there)
     if engines:
         for path in listing:
             if path.endswith(".aux") and posixpath.splitext(path)[0] + ".tex" in there:
                 found.setdefault(path, engines[0].name)
+        found.update((path, engines[0].name) for path in _pictures(engines, there))
     return {path: name for path, name in found.items() if path not in owned}
+
+
+def _pictures(engines: Sequence[Step], there: Collection[FilePath]) -> list[FilePath]:
+    """Pictures that pgf externalised, told by the hash of their code together with pgf's own notes or pgf's own name."""
+    jobs = tuple(posixpath.basename(step.jobname) + "-figure" for step in engines if step.jobname)
+    stems = [path.removesuffix(".md5") for path in there if path.endswith(".md5")]
+    known = [stem for stem in stems if stem + ".dpth" in there or (jobs and posixpath.basename(stem).startswith(jobs))]
+    return [stem + ending for stem in known for ending in _PICTURE if stem + ending in there]
 
 
 def is_feedback(path: FilePath) -> bool:

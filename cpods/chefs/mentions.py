@@ -1,4 +1,4 @@
-"""Which other documents' files a LaTeX document names: a hint who should be built first.
+"""Which other documents' files a LaTeX or ConTeXt document names: a hint who should be built first.
 
 Knows text only. A wrong hint costs a run, never a result.
 """
@@ -14,20 +14,28 @@ _COMMENT = re.compile(rb"(?<!\\)%[^\n]*")
 _TAKES_SOURCES = frozenset(
     {b"input", b"include", b"subfile", b"subfileinclude", b"InputIfFileExists", b"subimport", b"import", b"label", b"ref"}
 )
-_PRODUCTS = (b".pdf", b".aux", b".toc", b".bbl")
+_PRODUCTS = (b".pdf", b".aux", b".toc", b".bbl", b".tuc")
+#: ConTeXt's commands that name other documents: their arguments stand in brackets.
+_BRACKETED = re.compile(rb"\\(?:use)?external(?:document|figure)s?((?:\s*\[[^\]\n]{0,500}\])+)")
+_BRACKETS = re.compile(rb"[\[\],]+")
 
 
 def mentioned(main: bytes, others: Sequence[Step]) -> frozenset[str]:
-    """Names of the steps whose job is a command's argument in a main file: ``{job}``, ``{dir/job.pdf}``, ``{x,job}``.
+    """Names of the steps whose job is a command's argument in a main file: ``{job}``, ``{dir/job.pdf}``, ``{x,job}``; in
+    ConTeXt's commands for other documents and figures also ``[job]``.
 
     Commands that read sources count only with the ending of a product.
     """
-    words: set[bytes] = set()
-    for command, group in _COMMAND.findall(_COMMENT.sub(b"", main)):
+    text = _COMMENT.sub(b"", main)
+    words = {_job(part) for groups in _BRACKETED.findall(text) for part in _BRACKETS.split(groups)}
+    for command, group in _COMMAND.findall(text):
         for part in group.split(b","):
-            name = part.strip().rsplit(b"/", 1)[-1]
-            if name.endswith(_PRODUCTS):
-                words.add(name.rsplit(b".", 1)[0])
-            elif command not in _TAKES_SOURCES:
-                words.add(name)
+            if command not in _TAKES_SOURCES or part.strip().endswith(_PRODUCTS):
+                words.add(_job(part))
     return frozenset(step.name for step in others if step.jobname.encode() in words)
+
+
+def _job(name: bytes) -> bytes:
+    """The job that a file belongs to: its name without folder and without the ending of a product."""
+    base = name.strip().rsplit(b"/", 1)[-1]
+    return base.rsplit(b".", 1)[0] if base.endswith(_PRODUCTS) else base

@@ -21,7 +21,7 @@ _PACKAGE = re.compile(rb"^Package: (\S+)$", re.MULTILINE)
 _VERSION = re.compile(rb"^Version: (\S+)$", re.MULTILINE)
 _ARCHITECTURE = re.compile(rb"^Architecture: (\S+)$", re.MULTILINE)
 _INSTALLED = re.compile(rb"^Status: \S+ \S+ installed$", re.MULTILINE)
-_TOOL_CACHE = re.compile(r"(?:^|/)(?:texmf-var|\.cpods|texmf-cache|luatexbase-cache|texfonts)(?:/|$)")
+_TOOL_CACHE = re.compile(r"(?:^|/)(?:texmf-var|\.cpods|texmf-cache|luatexbase-cache|luatex-cache|texfonts)(?:/|$)")
 
 
 def is_covered(path: str) -> bool:

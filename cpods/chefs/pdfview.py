@@ -4,18 +4,24 @@ Knows no step; of the PDF format only what it must, and leaves a file alone when
 
 Engines take pages and what those refer to; never the trailer, its /ID, or the catalogue's metadata. pdfTeX and LuaTeX do
 copy the Info dictionary, as the /PTEX.InfoDict of the drawing, but nothing shows it. Values are overwritten by zeros of
-the same length, so that the result is itself a valid PDF with the same offsets (PDF 32000-1, 7.5.5, 14.3, 14.4).
+the same length, so that the result is itself a valid PDF with the same offsets (PDF 32000-1, 7.5.5, 14.3, 14.4). ConTeXt
+repeats its date in an ID of its own in the Info dictionary and in the metadata.
 """
 
 import re
 
-FILTER = "pdf-dates/1"
+from cpods.chefs.pdfobjects import compressed_object
 
-_DATES = re.compile(rb"/(?:CreationDate|ModDate)\s*(?:\((?P<text>(?:[^()\\]|\\.){0,64})\)|<(?P<hex>[0-9A-Fa-f\s]{0,160})>)", re.DOTALL)
+FILTER = "pdf-dates/2"
+
+_DATES = re.compile(
+    rb"/(?:CreationDate|ModDate|ID|ConTeXt\.Time)\s*(?:\((?P<text>(?:[^()\\]|\\.){0,300})\)|<(?P<hex>[0-9A-Fa-f\s]{0,160})>)",
+    re.DOTALL,
+)
 _IDENTITY = re.compile(rb"/ID\s*\[\s*<(?P<first>[0-9A-Fa-f\s]*)>\s*<(?P<second>[0-9A-Fa-f\s]*)>\s*\]")
 _XMP = re.compile(
     rb"<(?P<tag>xmp:(?:CreateDate|ModifyDate|MetadataDate)|pdf:(?:CreationDate|ModDate)|xap:(?:CreateDate|ModifyDate|MetadataDate)"
-    rb"|(?:xmpMM|xapMM):(?:DocumentID|InstanceID))>(?P<text>[^<]{0,100})</(?P=tag)>"
+    rb"|(?:xmpMM|xapMM):(?:DocumentID|InstanceID)|pdfx:(?:ID|ConTeXt\.Time))>(?P<text>[^<]{0,300})</(?P=tag)>"
     rb"|\b(?:xmp|xap):(?:CreateDate|ModifyDate|MetadataDate)=(?P<quote>['\"])(?P<value>[^'\"<]{0,100})(?P=quote)"
     rb"|\b(?:xmpMM|xapMM):(?:DocumentID|InstanceID)=(?P<quote2>['\"])(?P<value2>[^'\"<]{0,100})(?P=quote2)"
 )
@@ -26,7 +32,10 @@ Span = tuple[int, int]
 
 
 def without_dates(data: bytes) -> bytes:
-    """The PDF with the dates of its Info dictionary and catalogue metadata and its /ID zeroed; unchanged if in doubt."""
+    """The PDF with the dates of its Info dictionary and catalogue metadata and its /ID zeroed; unchanged if in doubt.
+
+    Two files that differ by these alone give the same result.
+    """
     trailer = _trailer(data)
     if trailer is None:
         return data
@@ -38,9 +47,18 @@ def without_dates(data: bytes) -> bytes:
     _zero(view, data, trailer, _IDENTITY)
     if info := _object(data, text, b"Info"):
         _zero(view, data, info, _DATES)
-    if (root := _object(data, text, b"Root")) and (metadata := _object(data, data[root[0] : root[1]], b"Metadata")):
+    if metadata := _object(data, _catalogue(data, trailer), b"Metadata"):
         _zero(view, data, metadata, _XMP)
     return bytes(view)
+
+
+def _catalogue(data: bytes, trailer: Span) -> bytes:
+    """The text of the catalogue, which may lie in an object stream; empty if it is not found."""
+    text = data[trailer[0] : trailer[1]]
+    if root := _object(data, text, b"Root"):
+        return data[root[0] : root[1]]
+    number = re.search(rb"/Root\s+(\d+)\s+0\s+R\b", text)
+    return (compressed_object(data, trailer[0], int(number[1])) or b"") if number else b""
 
 
 def _zero(view: bytearray, data: bytes, span: Span, pattern: re.Pattern[bytes]) -> None:

@@ -13,12 +13,16 @@ from cpods.model import Problem
 _PROBLEMS_MAX = 50
 _CONTEXT_LINES_MAX = 40
 _RUNAWAY_LENGTH_MAX = 60
+_BEGINNING_LENGTH_MAX = 30
 
 _FILE_LINE = re.compile(r"^(?P<file>[^\n:]*(?::(?!\d+: )[^\n:]*)*\.\w+):(?P<line>\d+): ?(?P<message>.*)$")
 _BANG = re.compile(r"^! ?(?P<message>.*)$")
+_LUA = re.compile(r"^\[\\\w+\]:\d+: (?P<message>.+)$")
 _SOURCE = re.compile(r"^(?:l|<\*>)\.?(?P<line>\d+)? (?P<text>.*)$")
 _FATAL = re.compile(r"^\s*==> Fatal error occurred|^Emergency stop\b|^That makes 100 errors")
-_NOT_FOUND = re.compile(r"File [`'](?P<name>[^']+)' not found|I can't find file [`'](?P<name2>[^']+)'")
+_NOT_FOUND = re.compile(
+    r"File [`'](?P<name>[^']+)' not found|I can't find file [`'](?P<name2>[^']+)'|The font \"(?P<name3>[^\"]+)\" cannot be found"
+)
 _PDFTEX = re.compile(r"^(?:pdfTeX|LuaTeX|luatex|xdvipdfmx:fatal|dvipdfmx:fatal)[^:]*: ?(?P<message>.+)$")
 _UNDEFINED = re.compile(
     r"^(?:LaTeX|Package natbib|Package biblatex|Class \S+) Warning: (?P<kind>Reference|Citation|Hyper reference) [`'](?P<label>[^']+)'"
@@ -28,7 +32,8 @@ _SUMMARY = re.compile(r"^(?:LaTeX|Package \S+) Warning: (?P<message>There were (
 _CONTINUED = re.compile(r"^\((?P<name>[\w.-]+)\)\s+(?P<more>\S.*)$")
 _COMMENT = re.compile(r"(?<!\\)(?:\\\\)*%.*")
 _ABORTED = re.compile(r"^\*\*\* \((?P<why>.+)\)$")
-_PAGES = re.compile(r"^Output written on .*? \((?P<pages>\d+) pages?,", re.MULTILINE)
+_EMBEDDED = re.compile(r"<([^<>{}\n]+\.(?:otf|ttf|ttc|otc|pfb|OTF|TTF|TTC))>")
+_PAGES = re.compile(r"^Output written on .*? \((?P<pages>\d+) pages?[,)]", re.MULTILINE)
 
 PathOf = Callable[[str], FilePath | None]
 Reader = Callable[[FilePath], bytes | None]
@@ -47,6 +52,11 @@ def page_count(log: str) -> int | None:
     if found := _PAGES.search(log.replace("\n ", " ")) or _PAGES.search(log):
         return int(found["pages"])
     return 0 if "No pages of output." in log else None
+
+
+def embedded_fonts(log: str) -> list[str]:
+    """Files of the fonts that the engine says it put into the PDF, as it names them (LuaTeX: by their paths)."""
+    return list(dict.fromkeys(_EMBEDDED.findall(log)))
 
 
 class _Head(NamedTuple):
@@ -76,8 +86,11 @@ class _Log:
         line = self.lines[position]
         if found := _BANG.match(line):
             return _Head(None, None, found["message"].strip())
+        if found := _LUA.match(line):
+            return _Head(None, None, f"Lua: {found['message'].strip()}")
         if (found := _FILE_LINE.match(line)) and self._is_file(found["file"]):
-            return _Head(found["file"], int(found["line"]), found["message"].strip())
+            # MetaPost puts its own mark behind the place.
+            return _Head(found["file"], int(found["line"]), found["message"].removeprefix("! ").strip())
         return None
 
     def _is_file(self, name: str) -> bool:
@@ -97,8 +110,11 @@ class _Log:
         if message.startswith("Undefined control sequence") and token:
             message = f"Undefined control sequence {token}"
         if name := _NOT_FOUND.search(message):
-            line = self._mention(path, name["name"] or name["name2"], line) or line
-        return Problem(message + self._runaway(position), file=path, line=line, source=self._source(path, line))
+            line = self._mention(path, name["name"] or name["name2"] or name["name3"], line) or line
+        runaway = self._runaway(position)
+        if line is None and runaway:
+            line = self._beginning(path, position)
+        return Problem(message + runaway, file=path, line=line, source=self._source(path, line))
 
     def _whole(self, position: int, message: str) -> str:
         """A message with its continuation lines, and with the reason for an emergency stop."""
@@ -139,6 +155,12 @@ class _Log:
                 text = self.lines[position - 1].strip()[:_RUNAWAY_LENGTH_MAX] if back == 2 else ""
                 return f" (runaway: {text})" if text else " (runaway)"
         return ""
+
+    def _beginning(self, file: FilePath, position: int) -> int | None:
+        """The line where a runaway argument starts, if its first words stand in one line only."""
+        words = self.lines[position - 1].strip().lstrip("{").split("\\par", 1)[0].strip()[:_BEGINNING_LENGTH_MAX]
+        found = [number for number, text in enumerate(self._text(file), 1) if words and words in text]
+        return found[0] if len(found) == 1 else None
 
     def _text(self, file: FilePath) -> list[str]:
         if file not in self._files:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from cpods.chefs.packages import TEX_TREES
 from cpods.digest import of_parts
-from cpods.model import Exit
+from cpods.model import Exit, Problem, Step
 from cpods.ports import Toolbox
 
 #: Variables that change what a TeX tool finds or makes.
@@ -17,6 +17,13 @@ PASS_ENV = (
     "TEXINPUTS_pdflatex",
     "TEXINPUTS_lualatex",
     "TEXINPUTS_xelatex",
+    "TEXINPUTS_latex",
+    "TEXINPUTS_pdftex",
+    "TEXINPUTS_luatex",
+    "TEXINPUTS_xetex",
+    "TEXINPUTS_tex",
+    "TEXINPUTS_etex",
+    "MPINPUTS",
     "LUAINPUTS",
     "BIBINPUTS",
     "BSTINPUTS",
@@ -72,10 +79,38 @@ def ended_by_itself(exit: Exit) -> bool:
     return exit.code >= 0 and exit.code != 127 and not exit.timed_out and not exit.error
 
 
+def end_problems(step: Step, exit: Exit) -> tuple[Problem, ...]:
+    """What to say of a run that did not come to an end of its own; nothing of others."""
+    if exit.timed_out:
+        return (Problem(f"{step.tool} took longer than {step.timeout} s and was ended", step.main or None),)
+    if exit.error:
+        return (Problem(f"{step.tool} could not be started: {exit.error}"),)
+    if exit.code < 0:
+        return (Problem(f"{step.tool} was killed by signal {-exit.code}{_last_words(exit)}", step.main or None),)
+    return ()
+
+
+def said(data: bytes) -> list[str]:
+    """The lines that a tool printed, search trace and empty ones aside."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    return [line.strip() for line in lines if line.strip() and "kdebug:" not in line]
+
+
+def _last_words(exit: Exit) -> str:
+    """What a dying tool said last on standard error."""
+    lines = said(exit.stderr)
+    return f": {lines[-1][:200]}" if lines else ""
+
+
 def in_tree(name: str, read: Callable[[str], bytes | None]) -> bool:
     """Whether a file of this base name is listed in the ls-R of an installed TeX tree."""
     needle = b"\n" + posixpath.basename(name).encode() + b"\n"
     return any(needle in (read(listing) or b"") for listing in _LS_R)
+
+
+def tree_names(read: Callable[[str], bytes | None]) -> frozenset[bytes]:
+    """The base names of all files of the installed TeX trees (and a few lines more of their listings)."""
+    return frozenset(name for listing in _LS_R for name in (read(listing) or b"").split(b"\n"))
 
 
 def _own_trees(toolbox: Toolbox) -> list[str]:
@@ -91,12 +126,13 @@ def _system(toolbox: Toolbox) -> list[str]:
     return [toolbox.packages(TEX_TREES), *_own_trees(toolbox), *(toolbox.content(path) for path in _MADE_FILES)]
 
 
-def engine_fingerprint(engine: str, toolbox: Toolbox) -> str:
+def engine_fingerprint(engine: str, toolbox: Toolbox, programs: Sequence[str] = ()) -> str:
     """Digest of an engine: binary, format by name and by the files that decide its content (not its bytes: they hold the
-    date of the dump), owners of the TeX trees, own trees.
+    date of the dump), owners of the TeX trees, own trees; and of the programs that it may run, by name and content.
     """
     made_from = [toolbox.content(path) for path in _FORMAT_FILES]
-    return of_parts([engine, toolbox.binary(engine), f"{engine}.fmt", *made_from, *_system(toolbox)])
+    may_run = [part for program in programs for part in (program, toolbox.binary(program))]
+    return of_parts([engine, toolbox.binary(engine), f"{engine}.fmt", *made_from, *_system(toolbox), *may_run])
 
 
 def helper_fingerprint(programs: Sequence[str], toolbox: Toolbox, trees: Sequence[str] = ()) -> str:

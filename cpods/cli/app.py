@@ -86,7 +86,9 @@ _FOLDER = typer.Option(".", "-C", metavar="DIR", help="Project folder.")
 _NO_WAIT = typer.Option(False, "--no-wait", help="Do not wait for another build of this project.")
 _graph = typer.Typer(no_args_is_help=True, help="Look at the step graph.")
 _store = typer.Typer(no_args_is_help=True, help="Look after the store.")
+_import = typer.Typer(no_args_is_help=True, help="Take over projects of other build tools.")
 _typer.add_typer(_graph, name="graph")
+_typer.add_typer(_import, name="import")
 _typer.add_typer(_store, name="store")
 _typer.add_typer(federation.app, name="federation")
 _typer.add_typer(pods.app, name="pod")
@@ -116,6 +118,18 @@ def why(
     from cpods.cli import why as command
 
     raise typer.Exit(command.run(folder, name))
+
+
+@_typer.command()
+def deps(
+    goal: str = typer.Argument(..., metavar="GOAL|STEP", help="A document, a file that a step makes, or a step."),
+    form: str = typer.Option("text", "--format", metavar="text|make|json|dot", help="Text, a depfile, JSON or Graphviz."),
+    folder: str = _FOLDER,
+) -> None:
+    """Print what a document reads, looked for and missed, and writes, with the tool and the pass. Runs nothing."""
+    from cpods.cli import deps as command
+
+    raise typer.Exit(command.run(folder, goal, form))
 
 
 @_typer.command("log")
@@ -164,6 +178,19 @@ def clean(
     from cpods.cli import clean as command
 
     raise typer.Exit(command.run(folder, dry_run, no_wait))
+
+
+@_import.command("latexmk")
+def import_latexmk(
+    folder: str = typer.Argument(".", metavar="[FOLDER]", help="Where the documents are."),
+    rc: str = typer.Option("", "--rc", metavar="FILE", help="The rc file (default: .latexmkrc or latexmkrc in FOLDER)."),
+    force: bool = typer.Option(False, "--force", help="Replace a cpods.toml that is there."),
+    only_print: bool = typer.Option(False, "--print", help="Print what would be written, write nothing."),
+) -> None:
+    """Write cpods.toml out of a .latexmkrc; say of each of its lines what was taken, and why not."""
+    from cpods.cli import importing
+
+    raise typer.Exit(importing.run(folder, rc, force, only_print))
 
 
 @_store.command("stat")

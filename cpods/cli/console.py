@@ -20,6 +20,8 @@ class Console(Listener):
     """Plain lines. Errors and progress go to stderr, the outcome to stdout. ``verbose``: what tools on other pods say, too."""
 
     verbose = False
+    _told = ""
+    _more = 0
 
     def started(self, step: str, tool: str, pass_number: int | None) -> None:
         """A process is about to start."""
@@ -29,24 +31,41 @@ class Console(Listener):
         where = f"pass {execution.pass_number}: " if execution.pass_number is not None else ""
         code = f", exit code {execution.exit_code}" if execution.exit_code else ""
         place = f" on {execution.pod}" if execution.pod != HERE else ""
-        self.progress(f"{where}{execution.step} ({execution.tool}{place}, {execution.seconds:.2f} s{code})")
+        self._line(f"{where}{execution.step} ({execution.tool}{place}, {execution.seconds:.2f} s{code})")
 
     def settled(self, step: str, reason: Reason) -> None:
         """Only what is worth a line: results taken from the store."""
         if reason.insignificant:
-            self.progress(f"{step}: reused: insignificant change in {', '.join(change.path for change in reason.insignificant)}")
+            self._tell(step, f"reused: insignificant change in {', '.join(change.path for change in reason.insignificant)}")
         elif reason.how == "cached":
-            self.progress(f"{step}: from the store")
+            self._tell(step, "from the store")
+
+    def _tell(self, step: str, text: str) -> None:
+        """The same about one step after the other (each picture of a document, say) is told of the first, then counted."""
+        if text == self._told:
+            self._more += 1
+        else:
+            self._line(f"{step}: {text}")
+            self._told = text
+
+    def _line(self, text: str) -> None:
+        self._tell_more()
+        self.progress(text)
+
+    def _tell_more(self) -> None:
+        if self._more:
+            self.progress(f"{self._more} more step{'s' * (self._more > 1)}: {self._told}")
+        self._told, self._more = "", 0
 
     def provisional(self, step: str, pass_number: int | None, problems: tuple[Problem, ...]) -> None:
         """An error that a later pass may cure."""
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            self.progress(f"pass {pass_number}: provisional: {format_problem(step, problems[0])}{more}")
+            self._line(f"pass {pass_number}: provisional: {format_problem(step, problems[0])}{more}")
 
     def note(self, text: str) -> None:
         """One sentence."""
-        self.progress(text)
+        self._line(text)
 
     def said(self, step: str, text: str) -> None:
         """What a tool on another pod has said just now."""
@@ -64,6 +83,7 @@ class Console(Listener):
 
     def ended(self, done: Done) -> None:
         """The outcome."""
+        self._tell_more()
         for text in done.ending.errors:
             self.failed(text)
         for text in done.ending.notes:

@@ -68,10 +68,13 @@ def load_project(folder: str, goals: tuple[str, ...]) -> "tuple[Project, tuple[s
 
 
 def _document(folder: str, name: str) -> str | None:
-    """The ``.tex`` file that a product (paper.pdf) or a step (latex:paper.tex, bibtex:paper) belongs to."""
+    """The document that a product (paper.pdf) or a step (latex:paper.tex, bibtex:paper) belongs to."""
+    from cpods.project import DOCUMENT_ENDINGS
+
     job = name.partition(":")[2] or name
-    for candidate in (name, job, job + ".tex", os.path.splitext(job)[0] + ".tex"):
-        if candidate.endswith(".tex") and os.path.isfile(os.path.join(folder, candidate)):
+    stems = (job, os.path.splitext(job)[0])
+    for candidate in (name, job, *(stem + ending for ending in DOCUMENT_ENDINGS for stem in stems)):
+        if candidate.endswith(DOCUMENT_ENDINGS) and os.path.isfile(os.path.join(folder, candidate)):
             return candidate
     return None
 

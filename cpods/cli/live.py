@@ -10,6 +10,9 @@ from cpods.cli.console import Console
 from cpods.orders import Execution
 from cpods.session import Done
 
+#: So many running steps are named in the live line.
+_NAMED_MAX = 4
+
 
 class LiveConsole(Console):
     """Lines as :class:`Console`'s, with a spinner that names the running steps."""
@@ -44,8 +47,13 @@ class LiveConsole(Console):
         self._end()
         super().ended(done)
 
+    def running_text(self) -> str:
+        """The running steps in words; of many the first."""
+        names = list(self._running.values())
+        return ", ".join(names[:_NAMED_MAX]) + (f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else "")
+
     def _show(self) -> None:
-        text = ", ".join(self._running.values())
+        text = self.running_text()
         if not text:
             self._end()
         elif self._status is None:

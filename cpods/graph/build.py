@@ -57,11 +57,13 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def might_make(step: Step, path: FilePath) -> bool:
-    """Whether an engine that never ran may be presumed to make ``path``."""
+    """Whether an engine that never ran may be presumed to make ``path``; of other steps, only what bears their name."""
     if is_fact(path) or is_outside(path):
         return False
     if any(path.startswith(prefix) for prefix in step.may_write):
         return True
+    if not step.open_reads:
+        return False
     ending = posixpath.splitext(path)[1]
     return ending != "" and ending not in _STYLE_ENDINGS and not ending.endswith(".aux")
 
@@ -124,14 +126,16 @@ def _presumed(
 ) -> dict[str, set[str]]:
     """Edges into and out of engines that never ran: they may read every product, and make what others lack.
 
-    Of two engines of which only one names the other, the named one is not presumed to read the other's products. A wrong
-    hint costs a run, never a result.
+    Of two engines of which only one names the other, the named one is not presumed to read the other's products; nor an
+    engine what is made of its own DVI, which is then made once, of the last. A wrong hint costs a run, never a result.
     """
     fresh = [name for name in steps if not traffic[name].known]
     soft: dict[str, set[str]] = {}
     for engine in fresh:
         for name in steps:
-            if name != engine and not _is_named_by(engine, name, mentions):
+            # A step that finds out what it writes, but is no engine (figures of METAPOST), reads no document's products.
+            may_read = steps[engine].open_reads or not (steps[name].open_reads or steps[name].planner or steps[name].may_write)
+            if name != engine and may_read and steps[name].planner != engine and not _is_named_by(engine, name, mentions):
                 soft.setdefault(name, set()).add(engine)
         for name, paths in lacking.items():
             if name != engine and may_feed(steps[engine], steps[name], paths, only_job=_is_named_by(name, engine, mentions)):
@@ -170,8 +174,9 @@ def may_feed(engine: Step, reader: Step, lacking: Iterable[FilePath], only_job: 
 
     ``only_job``: only files that bear its job's name count.
     """
-    if not reader.open_reads:
-        return True
+    if not reader.open_reads and engine.open_reads:
+        # What a METAPOST run merely looked for (it lacks no input) is no reason to wait for a document.
+        return not reader.may_write or any(path in reader.inputs for path in lacking)
     others = (path for path in lacking if not any(path.startswith(own) for own in reader.may_write))
     if only_job:
         return any(path.startswith(prefix) for path in others for prefix in engine.may_write)
@@ -199,6 +204,7 @@ def needed(
         sources = maker.get(path)
         if sources is None and not present(path):
             sources = tuple(e for e in fresh if reader is None or e == reader.name or may_feed(steps[e], reader, (path,)))
+            sources += tuple(e for e, step in steps.items() if not step.open_reads and any(map(path.startswith, step.may_write)))
             if reader is not None and not reader.open_reads and path in reader.inputs:  # any engine may write it in a later pass
                 sources += tuple(e for e, step in steps.items() if step.open_reads and might_make(step, path))
         todo.extend(sources or ())
@@ -211,7 +217,8 @@ def needed(
             continue
         found.add(name)
         if not traffic[name].known:
-            todo.extend(other for other, step in steps.items() if not step.open_reads or other in mentions.get(name, ()))
+            named = mentions.get(name, ())
+            todo.extend(o for o, step in steps.items() if (not step.open_reads and step.planner != name) or o in named)
         for path in traffic[name].reads:
             want(path, steps[name])
     return found

@@ -11,7 +11,9 @@ from cpods.model import Moving
 
 _LABEL = re.compile(rb"\\newlabel\{((?:[^{}]|\{[^{}]*\})*)\}\{(.*)\}\s*$")
 _MOVING_MAX = 20
-_VALUE_LENGTH_MAX = 200
+_VALUE_LENGTH_MAX = 120
+#: Files in which a tool speaks to itself: what moves elsewhere tells a reader more, save for labels.
+_INNER = (".aux", ".tuc", ".bcf", ".out", ".run.xml")
 
 
 def diagnose(cycle: Sequence[Mapping[FilePath, bytes]], sources: Callable[[], Mapping[FilePath, bytes]]) -> tuple[Moving, ...]:
@@ -25,41 +27,51 @@ def diagnose(cycle: Sequence[Mapping[FilePath, bytes]], sources: Callable[[], Ma
         contents = [state.get(path) for state in cycle]
         if len(set(contents)) > 1:
             moving += _lines(path, contents, texts)
+    moving.sort(key=lambda each: each.label is None and each.artefact.endswith(_INNER))
     return tuple(moving[:_MOVING_MAX])
 
 
 def _lines(path: FilePath, contents: Sequence[bytes | None], sources: Mapping[FilePath, bytes]) -> list[Moving]:
     if any(content is None for content in contents):
         return [Moving(path, None, tuple("absent" if content is None else f"{len(content)} bytes" for content in contents), None)]
-    tables = [_keyed(content or b"") for content in contents]
+    tables = [_keyed(content or b"", by_number=_are_of_one_length(contents)) for content in contents]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = []
     for key in keys:
-        values = [table.get(key, b"") for table in tables]
+        values = [table.get(key) for table in tables]
         if len(set(values)) > 1:
             label = key[1] if key[0] == "label" else None
-            found.append(Moving(path, label, tuple(_shown(value) for value in values), _source(label, sources)))
+            found.append(Moving(path, label, tuple(map(_shown, values)), _source(label, sources)))
     return found
 
 
-def _keyed(content: bytes) -> dict[tuple[str, str], bytes]:
-    """Lines by what identifies them: a label's name, else their number."""
+def _are_of_one_length(contents: Sequence[bytes | None]) -> bool:
+    return len({(content or b"").count(b"\n") for content in contents}) == 1
+
+
+def _keyed(content: bytes, by_number: bool) -> dict[tuple[str, str], bytes]:
+    """Lines by what identifies them: a label's name, else their number, or (where lines come and go) their own text."""
     table: dict[tuple[str, str], bytes] = {}
+    seen: dict[bytes, int] = {}
     for number, line in enumerate(content.split(b"\n"), 1):
         label = _LABEL.match(line)
         if label:
             table["label", label[1].decode("utf-8", "replace")] = label[2]
-        elif line:
-            table["line", str(number)] = line
+        elif line or by_number:
+            seen[line] = seen.get(line, 0) + 1
+            table["line", str(number) if by_number else f"{_text(line)}\n{seen[line]}"] = line
     return table
 
 
-def _shown(value: bytes) -> str:
+def _shown(value: bytes | None) -> str:
     """A value as text: of a label the number and the page, else the line, cut."""
+    if value is None:
+        return "absent"
     parts = re.findall(rb"\{((?:[^{}]|\{[^{}]*\})*)\}", value)
     if value.startswith(b"{") and len(parts) >= 2:
         return f"{_text(parts[0])} on page {_text(parts[1])}" if parts[0] else f"page {_text(parts[1])}"
-    return _text(value)[:_VALUE_LENGTH_MAX]
+    text = _text(value)
+    return text if len(text) <= _VALUE_LENGTH_MAX else text[: _VALUE_LENGTH_MAX - 1] + "…"
 
 
 def _text(value: bytes) -> str:

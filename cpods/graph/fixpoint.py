@@ -1,7 +1,9 @@
 """Iterates one knot to a fixed point, or proves that it has none on its way: DESIGN.md section 5.
 
-Knows no file and no process: it names the step to settle next and takes that step's result. Every step is keyed by
-exactly what it reads, so that one pass is a pure function of the state, and a state that comes back proves a period.
+Knows no file and no process: it names the steps to settle next and takes their results. Every step is keyed by exactly
+what it reads, so that one pass is a pure function of the state, and a state that comes back proves a period. Parallel
+neighbours in pass order are a group: all see the state before the group, and their results are taken over in pass order
+once all have come, so that the pass is the same function of the state whatever the order in which they come.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import msgspec
 
 from cpods.digest import ABSENT
-from cpods.graph.order import pass_order
+from cpods.graph.order import pass_order, rows
 from cpods.ids import FilePath
 from cpods.model import Output, Read, Result, Step, Verdict, Version
 
@@ -40,7 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class KnotRun:
-    """One way from a seed to an outcome. Call :meth:`next`, settle that step, :meth:`accept` its result; repeat.
+    """One way from a seed to an outcome. Call :meth:`due`, settle those steps, :meth:`accept` each result; repeat.
 
     ``seed``: files that members wrote before, with their writers. ``external``: whether a file is there that no member
     writes. ``limit``: passes after which a state that is still new counts as divergence. ``once``: one pass only.
@@ -67,9 +69,15 @@ class KnotRun:
         self.steps: dict[str, Step] = {step.name: step for step in members}
         self.last: dict[str, Result] = {}
         self.reads: dict[str, dict[FilePath, str]] = {}
+        #: By step, the passes in which it got a result.
+        self.settled: dict[str, list[int]] = {}
         self._made: dict[FilePath, set[str]] = {}
         self.snapshots: list[Snapshot] = [Snapshot(dict(self.overlay), ())]
+        self._rows: list[list[str]] = []
         self._order: list[str] = []
+        self._group: tuple[Step, ...] = ()
+        self._came: dict[str, Result | None] = {}
+        self._failing: set[str] = set()
         self._handled: set[str] = set()
         self._ran_now = False
         #: A file from outside changed between two runs of a step: this way is a function of no one state of the sources.
@@ -84,26 +92,28 @@ class KnotRun:
         """The pass under way, counted from 1."""
         return len(self.snapshots)
 
-    def next(self) -> Step | None:
-        """The step to settle now; None when the knot has an :attr:`outcome`. The same answer until it is accepted."""
-        while self.outcome is None:
-            step = self._next_in_pass()
-            if step is not None:
-                return step
-            self._end_pass()
-        return None
+    def due(self) -> tuple[Step, ...]:
+        """The steps to settle now, in pass order: one, or what has not come yet of a group; none when there is an :attr:`outcome`."""
+        while self.outcome is None and not self._group:
+            self._group = self._next_in_pass()
+            if not self._group:
+                self._end_pass()
+        return tuple(step for step in self._group if step.name not in self._came)
 
-    def _next_in_pass(self) -> Step | None:
-        for name in self._order:
-            if name in self._handled or name not in self.steps:
-                continue
-            step = self.steps[name]
-            if not self._is_startable(step):
-                continue
-            if self.is_stale(name):
-                return step
-            self._handled.add(name)
-        return None
+    def next(self) -> Step | None:
+        """The first step that is due, for a caller that settles one after the other."""
+        return next(iter(self.due()), None)
+
+    def _next_in_pass(self) -> tuple[Step, ...]:
+        """The first stale step that can start, with its parallel neighbours of which the same is true."""
+        for row in self._rows:
+            ready = [self.steps[name] for name in row if name not in self._handled and name in self.steps]
+            ready = [step for step in ready if self._is_startable(step)]
+            stale = tuple(step for step in ready if self.is_stale(step.name))
+            self._handled.update({step.name for step in ready} - {step.name for step in stale})
+            if stale:
+                return stale
+        return ()
 
     def _is_startable(self, step: Step) -> bool:
         return all(self._is_there(path) for path in step.inputs)
@@ -129,15 +139,54 @@ class KnotRun:
     # -- what happened ---------------------------------------------------------------------------------------------
 
     def accept(self, name: str, result: Result) -> None:
-        """Takes the result of the step that :meth:`next` named."""
+        """Takes the result of a step that is due. It counts for others when all of its group have come."""
+        self._came[name] = result
+        self._take_over()
+
+    def fail(self, name: str) -> None:
+        """The step gave no usable result: the knot fails, when all of the step's group have come."""
+        self._failing.add(name)
+        if self._group:
+            self._came.setdefault(name, None)
+        self._take_over()
+
+    def stop(self) -> None:
+        """Nothing more will come of a group of which a step failed."""
+        if self.outcome is None:
+            self._group = tuple(step for step in self._group if step.name in self._came)
+            self._take_over()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether a step failed for good, be it that others of its group are still to come."""
+        return bool(self._failing)
+
+    def _take_over(self) -> None:
+        if len(self._came) < len(self._group):
+            return
+        results = [(step.name, result) for step in self._group if (result := self._came[step.name]) is not None]
+        failed = tuple(step.name for step in self._group if step.name in self._failing) or tuple(sorted(self._failing))
+        self._group, self._came = (), {}
+        # First what all read, then what they wrote: none of a group saw what another made.
+        for name, result in results:
+            self._note_reads(name, result)
+        for name, result in results:
+            self._note_writes(name, result)
+        if failed:
+            self.outcome = Outcome("FAILED", self.pass_number, failed=failed)
+
+    def _note_reads(self, name: str, result: Result) -> None:
         self._handled.add(name)
         self._ran_now = True
         self.last[name] = result
+        self.settled.setdefault(name, []).append(self.pass_number)
         seen = self.reads.setdefault(name, {})
         for read in result.reads:
             if seen.get(read.path, read.digest) != read.digest and read.path not in self.writer:
                 self.torn = True
             seen[read.path] = read.digest
+
+    def _note_writes(self, name: str, result: Result) -> None:
         for output in result.outputs:
             if self.overlay.get(output.path) is None:
                 self._appeared(output.path, name)
@@ -155,30 +204,63 @@ class KnotRun:
                 self.last[name] = msgspec.structs.replace(result, reads=(*result.reads, Read(path, ABSENT)))
                 self.reads[name][path] = ABSENT
 
-    def fail(self, name: str) -> None:
-        """The step gave no usable result: the knot stops at once."""
-        self.outcome = Outcome("FAILED", self.pass_number, failed=(name,))
-
     def _plan_helpers(self, engine: str, result: Result) -> None:
         """Helpers are a function of the engine's last run; what a dropped helper made goes with it."""
-        wanted = {step.name: step for step in result.helpers}
-        for name in self._planned.get(engine, set()) - wanted.keys():
-            self.steps.pop(name, None)
-            self.last.pop(name, None)
-            for path in [p for p, writer in self.writer.items() if writer == name]:
-                self.overlay[path] = None
+        wanted = {step.name: step for step in self.taken(engine, result)}
+        if len(wanted) < len(result.helpers):
+            self.last[engine] = msgspec.structs.replace(result, helpers=tuple(wanted.values()))
+        before = self._planned.get(engine, set())
         self._planned[engine] = set(wanted)
+        for name in before - wanted.keys():
+            self._drop_unless_wanted(name)
+        for name, step in wanted.items():
+            if not _is_same_work(self.steps.get(name), step):
+                self.last.pop(name, None)
         self.steps.update(wanted)
         self._sort()
+
+    def taken(self, engine: str, result: Result) -> tuple[Step, ...]:
+        """Of the helpers that a run asks for, those whose work nobody else does."""
+        return tuple(helper for helper in result.helpers if not self._is_made_otherwise(helper, engine))
+
+    def _is_made_otherwise(self, helper: Step, engine: str) -> bool:
+        """Whether others do a helper's work: a declared step, another document's helper, or somebody who made the file that it
+        would make only if there were none.
+        """
+        documents = {step.name for step in self._declared}
+        if helper.name in documents:
+            return True
+        if engine in documents and any(helper.name in self._planned.get(other, ()) for other in documents - {engine}):
+            return _is_same_work(self.steps.get(helper.name), helper)
+        if ("if_missing", "yes") not in helper.options:
+            return False
+        declared = {path for step in self._declared for path in step.outputs}
+        return any(path in declared or (self._is_there(path) and self.writer.get(path) != helper.name) for path in helper.outputs)
+
+    def _drop_unless_wanted(self, name: str) -> None:
+        """A helper goes when nobody asks for it any more; with it its own helpers."""
+        if any(name in names for names in self._planned.values()):
+            return
+        for helper in self._planned.pop(name, set()):
+            self._drop_unless_wanted(helper)
+        self.steps.pop(name, None)
+        self.last.pop(name, None)
+        for path in [p for p, writer in self.writer.items() if writer == name]:
+            self.overlay[path] = None
 
     def _sort(self) -> None:
         """Helpers come right behind their engine, in the order of their positions."""
         order: list[str] = []
         for step in pass_order(self._declared):
-            order.append(step.name)
-            helpers = [self.steps[name] for name in self._planned.get(step.name, ()) if name in self.steps]
-            order.extend(helper.name for helper in sorted(helpers, key=lambda h: (h.position, h.name)))
-        self._order = order
+            order += [step.name, *self._behind(step.name)]
+        self._order = list(dict.fromkeys(order))  # two may ask for the same helper
+        self._rows = rows(self._order, self.steps)
+
+    def _behind(self, planner: str) -> list[str]:
+        """A step's helpers in order, then theirs: a picture that is a document may have a bibliography."""
+        steps = [self.steps[name] for name in self._planned.get(planner, ()) if name in self.steps]
+        helpers = [helper.name for helper in sorted(steps, key=lambda h: (h.position, h.name))]
+        return helpers + [nested for helper in helpers for nested in self._behind(helper)]
 
     # -- passes and verdicts ---------------------------------------------------------------------------------------
 
@@ -277,3 +359,8 @@ class KnotRun:
         """Files of the seed that their writers, having run, made no more and nobody read: a clean run would not have them."""
         read = {path for seen in self.reads.values() for path in seen}
         return {path for path, name in self.writer.items() if name in self.last and path not in self._made and path not in read}
+
+
+def _is_same_work(known: Step | None, step: Step) -> bool:
+    """Whether a helper that is asked for again is still the same command; its place, and who asks, do not count."""
+    return known is None or msgspec.structs.replace(known, position=step.position, planner=step.planner) == step

@@ -143,6 +143,7 @@ class Knots:
                 self._parts.results.add_solution(solution)
             self._forget_passes(order.knot, solution)
             self._note_seen(order.knot, solution)
+            self._note_helpers(solution)
         self._build.core.solutions[order.knot] = solution
         if self._build.request.publish:
             try:
@@ -166,6 +167,13 @@ class Knots:
         for name, result in solution.last:
             if run is not None and name in run.steps:
                 self._settling.insignificant(run.steps[name], result, Settle(run.steps[name], knot, overlay))
+
+    def _note_helpers(self, solution: Solution) -> None:
+        """Remembers of the helpers that a run asked for those that were taken: what others make is no work of theirs."""
+        for name, result in solution.last:
+            known = self._parts.memory.results.get(name)
+            if known is not None and known.helpers != result.helpers:
+                self._build.remember(name, msgspec.structs.replace(known, helpers=result.helpers))
 
     def _completed(self, knot: str, solution: Solution) -> Solution:
         """The outcome with its key, its seed, its date and its diagnosis."""
@@ -261,8 +269,11 @@ class Knots:
         """The declared step that stands for the writer of each published file: of a helper, its engine."""
         planner = {helper.name: name for name, result in solution.last for helper in result.helpers}
         first = solution.members[0]
-        return {
-            output.path: writer if writer in solution.members else planner.get(writer, first)
-            for writer, output in solution.outputs
-            if is_published(output.path)
-        }
+
+        def owner(name: str) -> str:
+            for _ in range(len(planner)):  # a helper's own helpers belong to the same engine
+                if name not in solution.members:
+                    name = planner.get(name, first)
+            return name if name in solution.members else first
+
+        return {output.path: owner(writer) for writer, output in solution.outputs if is_published(output.path)}

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from cpods.chefs.debian import NOT_FOUND
 from cpods.eyes import NOTHING, Eyes
 from cpods.ids import FilePath, is_fact
 from cpods.majordomo.keys import Calendar, Keys
@@ -73,7 +74,7 @@ class Lookup:
         date: int | None,
         needed: AbstractSet[FilePath] | None,
     ) -> bool:
-        if not self._calendar.fits(result.date, date):
+        if result.exit_code == NOT_FOUND or not self._calendar.fits(result.date, date):
             return False
         if any(True for _ in self.differences(step, result.reads, overlay, hidden)):
             return False
@@ -133,7 +134,7 @@ class Lookup:
         for result in dict(solution.last).values():
             steps.update((helper.name, helper) for helper in result.helpers if helper.name not in steps)
         for name, result in solution.last:
-            if name not in steps or self._keys.static(steps[name]) != result.static_key:
+            if name not in steps or self._keys.static(steps[name]) != result.static_key or result.exit_code == NOT_FOUND:
                 return False
         if any(True for _ in self.moved(solution, steps, hidden, overlay)):
             return False

@@ -21,8 +21,9 @@ from cpods.model import Remembered, Result, Step
 from cpods.ports import Chef, Memory, Workspace
 
 _NAMED_MAX = 5
-#: Under this name and the project file's, the steps that it declared at the last build are remembered, one a line.
-PLANNED_FACT = "planned:"
+#: Chefs that plan by what lies in the folder.
+_LISTING_CHEFS = ("latex", "tex", "context", "metapost")
+_PLANNED_FACT = "planned:"
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
     """All steps of the project in order, and the wanted goals as paths. Raises UsageError."""
     remembered = _recollections(memory)
     patterned = any(is_pattern(p) for d in project.declarations for p in (*getattr(d, "inputs", ()), *getattr(d, "sources", ())))
-    listing = list(folder.listing()) if patterned or any(d.chef == "latex" for d in project.declarations) else []
+    listing = list(folder.listing()) if patterned or any(d.chef in _LISTING_CHEFS for d in project.declarations) else []
     known = [*listing, *(output for d in project.declarations for output in map(normalise, getattr(d, "outputs", ())))]
     known = sorted(set(known))
     steps: dict[str, Step] = {}
@@ -61,7 +62,7 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
     steps = dict(sorted(steps.items(), key=lambda item: item[1].position))
     _check_outputs(steps, where)
     _check_places(steps, folder.root)
-    before = set(memory.facts.get(PLANNED_FACT + project.file, "").split("\n"))
+    before = set(memory.facts.get(planned_fact(project), "").split("\n"))
     gone = before - steps.keys()
     return Planned(
         steps=steps,
@@ -72,6 +73,11 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
         where=where,
         mentions=_mentions([step for step in steps.values() if step.open_reads], folder),
     )
+
+
+def planned_fact(project: Project) -> str:
+    """The fact that remembers, one a line, the steps that this project file, or this bare document, declared at the last build."""
+    return _PLANNED_FACT + (project.file or project.settings.name)
 
 
 def _mentions(engines: Sequence[Step], folder: Workspace) -> dict[str, frozenset[str]]:
@@ -147,7 +153,7 @@ def check_clashes(
     """Refuses to write over sources: files at a step's outputs that cpods did not make. Raises UsageError; ``force`` allows it."""
     foreign = []
     for step in planned.steps.values():
-        for path in () if step.open_reads or force else step.outputs:
+        for path in () if step.open_reads or step.planner or force else step.outputs:
             found = folder.digest(path)
             if found != ABSENT and path not in memory.written and path not in step.optional and not is_known_output(step, path, found):
                 foreign.append((step.name, path))

@@ -12,6 +12,7 @@ from cpods.digest import ABSENT
 from cpods.ids import FilePath, is_outside
 from cpods.model import Output, Solution
 from cpods.ports import Memory, Objects, Workspace
+from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 from cpods.synctex import local_synctex
 
 #: Reports of tools that stay in the mirror.
@@ -60,7 +61,7 @@ class Publisher:
 
     def _final(self, output: Output) -> str:
         """The digest of the file as it stands in the folder: SyncTeX names the user's own files there."""
-        if not output.path.endswith(".synctex.gz"):
+        if not output.path.endswith(SYNCTEX_ENDINGS):
             return output.version.digest
         return self._objects.put_bytes(local_synctex(self._objects.read(output.version.digest), self._folder.root)).digest
 
@@ -90,7 +91,7 @@ def keep_last(state: str, solution: Solution, objects: Objects, root: str) -> st
         target = os.path.join(last, output.path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         try:
-            if output.path.endswith(".synctex.gz"):
+            if output.path.endswith(SYNCTEX_ENDINGS):
                 with open(target, "wb") as file:
                     file.write(local_synctex(objects.read(output.version.digest), root))
             else:

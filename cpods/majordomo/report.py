@@ -14,11 +14,14 @@ import msgspec
 from cpods.digest import ABSENT
 from cpods.majordomo.context import Build
 from cpods.majordomo.verdict import Ending
-from cpods.model import Solution
+from cpods.model import Problem, Result, Solution
 from cpods.orders import Execution
 
 VERSION = 1
 _GOALS_SHOWN = 20
+_WARNINGS_SHOWN = 3
+#: Warnings that only sum up others.
+_SUMMARIES = ("There were undefined", "There were multiply-defined")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -122,19 +125,26 @@ def _goals(build: Build) -> list[dict[str, Any]]:
         for path in step.outputs:
             makers.setdefault(path, name)
     results = build.parts.memory.results
-    pages = {path: results[maker].pages for path, maker in makers.items() if maker in results}
-    return [_goal(build, path, pages.get(path)) for path in build.planned.goals]
+    made_by = {path: results[maker] for path, maker in makers.items() if maker in results}
+    return [_goal(build, path, made_by.get(path)) for path in build.planned.goals]
 
 
-def _goal(build: Build, path: str, pages: int | None) -> dict[str, Any]:
+def _goal(build: Build, path: str, result: Result | None) -> dict[str, Any]:
     digest = build.parts.folder.digest(path)
     absolute = os.path.join(build.parts.folder.root, path)
-    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": pages}
+    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": None}
     if digest != ABSENT:
-        entry["digest"] = digest
+        entry["digest"], entry["pages"] = digest, _pages(result, path, digest)
         with suppress(FileNotFoundError):  # left on the pod that made it
             entry["sha256"], entry["size"] = _sha256(absolute)
     return entry
+
+
+def _pages(result: Result | None, path: str, digest: str) -> int | None:
+    """Pages of what stands there: of the last run's file, not of one that a broken run could not replace."""
+    if result is None or all((output.path, output.version.digest) != (path, digest) for output in result.outputs):
+        return None
+    return result.pages
 
 
 def _sha256(path: str) -> tuple[str, int]:
@@ -164,7 +174,9 @@ def outcome_lines(build: Build, report: Mapping[str, Any]) -> list[str]:
     for goal in report["goals"]:
         if goal["digest"] is not None:
             pages = f", {_counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
-            lines.append(f"{goal['path']}{pages}{_proof(solutions.get(goal['path']))}")
+            solution = solutions.get(goal["path"])
+            lines.append(f"{goal['path']}{pages}{_proof(solution)}")
+            lines += _warnings(solution)
     if len(lines) > _GOALS_SHOWN:
         lines = [*lines[:_GOALS_SHOWN], f"… and {len(lines) - _GOALS_SHOWN} more goals"]
     steps = report["steps"]
@@ -179,6 +191,23 @@ def _proof(solution: Solution | None) -> str:
     if solution is None or not solution.knot or solution.verdict != "FIXED":
         return ""
     return f": fixed point, proven in {_counted(solution.passes, 'pass', 'passes')}"
+
+
+def _warnings(solution: Solution | None) -> list[str]:
+    """What the tools warn of at the fixed point, in one line: a document with ?? in it is done, but not finished."""
+    if solution is None or solution.verdict != "FIXED":
+        return []
+    warned = [problem for _, result in solution.last for problem in result.problems if problem.severity == "warning"]
+    texts = list(dict.fromkeys(_warning(problem) for problem in warned if not problem.message.startswith(_SUMMARIES)))
+    if not texts:
+        return []
+    more = f"; … {len(texts) - _WARNINGS_SHOWN} more, see `cpods log`" if len(texts) > _WARNINGS_SHOWN else ""
+    return [f"  {_counted(len(texts), 'warning')}: {'; '.join(texts[:_WARNINGS_SHOWN])}{more}"]
+
+
+def _warning(problem: Problem) -> str:
+    place = f"{problem.file}:{problem.line}" if problem.file and problem.line else problem.file
+    return f"{problem.message} ({place})" if place else problem.message
 
 
 def _counted(number: int, one: str, many: str = "") -> str:

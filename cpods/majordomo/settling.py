@@ -32,7 +32,8 @@ class Settling:
         hidden = self._build.scene.hidden() if order.knot else frozenset()
         date = self._build.dates.get(order.knot) if order.knot else None
         forced = self._is_forced(step.name)
-        found = None if forced else self._build.lookup.result(step, order.overlay, hidden, date, self._needed(order))
+        day = None if step.any_date else date
+        found = None if forced else self._build.lookup.result(step, order.overlay, hidden, day, self._needed(order))
         if found is not None:
             event = self._use(order, found)
             if event is not None:

@@ -17,6 +17,7 @@ from cpods.majordomo.scene import Scene
 from cpods.model import Result, Solution, Step, Version
 from cpods.ports import KnotMemory
 from cpods.scheduler.conclusion import pass_limit
+from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 
 
 def examine(build: Build) -> dict[str, Finding]:
@@ -205,7 +206,7 @@ class Inspector:
 
 def published(solution: Solution) -> dict[FilePath, str]:
     """Digests by path of what a solution brings into the folder, but for SyncTeX files, which differ from folder to folder."""
-    return {o.path: o.version.digest for _, o in solution.outputs if is_published(o.path) and not o.path.endswith(".synctex.gz")}
+    return {o.path: o.version.digest for _, o in solution.outputs if is_published(o.path) and not o.path.endswith(SYNCTEX_ENDINGS)}
 
 
 def as_change(difference: Difference) -> Change:

@@ -3,9 +3,13 @@
 Knows no terminal: sentences are plain text.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
+from cpods.graph.build import might_make
 from cpods.graph.order import pass_order
+from cpods.ids import FilePath
 from cpods.majordomo.context import Build
 from cpods.model import Problem, Solution
 from cpods.scheduler.states import Status, Unit
@@ -55,7 +59,8 @@ def _of_unit(build: Build, unit: Unit) -> tuple[str, list[str]]:
     if unit.status is Status.BLOCKED:
         return "done", [f"{name} was not run: it needs {_first_blocker(build, unit)}" for name in unit.members]
     if unit.status is Status.STUCK or build.core.lacking(unit):
-        return "invalid", _stuck(build, unit)
+        victims = _behind_failures(build, unit)
+        return ("done", victims) if victims else ("invalid", _stuck(build, unit))
     return "done", [
         f"{name} was not run: the build stopped after a failure; -k 0 goes on with what does not depend on it" for name in unit.members
     ]
@@ -67,6 +72,33 @@ def _first_blocker(build: Build, unit: Unit) -> str:
         return "a step that did not run"
     words = {Status.UNSTABLE: "is not at rest yet", Status.FAILED: "failed"}
     return f"{blockers[0].name}, which {words.get(blockers[0].status, 'did not run')}"
+
+
+def _behind_failures(build: Build, unit: Unit, asking: frozenset[str] = frozenset()) -> list[str]:
+    """Why the unit's steps were not run, if all that they lack may come from steps that failed (or wait for such); else none."""
+    lines = []
+    for step, path, makers in build.core.lacking(unit):
+        culprit = _maker_in_trouble(build, path, makers, asking | {unit.name})
+        if not culprit:
+            return []
+        lines.append(f"{step} was not run: it needs {path}{culprit}")
+    return lines
+
+
+def _maker_in_trouble(build: Build, path: FilePath, makers: Iterable[str], asking: frozenset[str]) -> str:
+    """Who would make the path and cannot, as the end of a sentence; '' if nobody is known to."""
+    core, steps = build.core, build.planned.steps
+    for maker in makers:
+        other = core.units.of_step(maker)
+        if other is None or other.name in asking:
+            continue
+        if other.status is Status.FAILED or _behind_failures(build, other, asking):
+            return f" from {maker}, which {'failed' if other.status is Status.FAILED else 'was not run'}"
+    if makers:
+        return ""
+    # What an engine writes is known only once it has run well.
+    engines = (name for name in core.failures if name in steps and steps[name].open_reads and might_make(steps[name], path))
+    return next((f", which {name} may make, and that failed" for name in engines), "")
 
 
 def _unstable(unit: Unit, solution: Solution) -> str:
@@ -95,6 +127,7 @@ def _failure(build: Build, unit: Unit, solution: Solution | None) -> list[str]:
         lines.append(f"{_names(unit)} does not settle: after {solution.passes} passes its state is still new; --max-passes N allows more")
         lines += _moving(solution)
     else:
+        lines += _not_cured(build, unit, solution)
         for name, failure in build.core.failures.items():
             if name in unit.members or (solution is not None and name in solution.failed) or _helper_of(build, name) in unit.members:
                 lines += [format_problem(name, problem) for problem in _errors(failure.problems)] or [
@@ -106,6 +139,17 @@ def _failure(build: Build, unit: Unit, solution: Solution | None) -> list[str]:
     if folder is not None and solution is not None and solution.outputs:
         lines.append(f"nothing of it was published; what the last pass made lies in {folder} (--keep-unstable publishes it)")
     return lines
+
+
+def _not_cured(build: Build, unit: Unit, solution: Solution | None) -> list[str]:
+    """Errors of a knot's engines that were there when another of its steps stopped it: often the cause."""
+    last = dict(solution.last) if solution is not None else {}
+    return [
+        format_problem(name, problem)
+        for name, result in last.items()
+        if name in unit.members and result.exit_code and name not in build.core.failures
+        for problem in _errors(result.problems)
+    ]
 
 
 def _helper_of(build: Build, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from cpods.digest import algorithm_of, of_bytes
 from cpods.graph.explain import short
 from cpods.graph.stale import Finding
 from cpods.ids import FilePath
@@ -108,20 +109,38 @@ def _compared(build: Build, good: Solution, clean: Solution | None) -> list[Doub
 def _files(build: Build, solution: Solution) -> dict[FilePath, str]:
     """What counts of a solution's files: digests by path, through what the step itself declares insignificant."""
     return {
-        output.path: _counted(build, output.path, Artefact(output.version.digest, output.version.size))
-        for _, output in solution.outputs
+        output.path: _counted(build, writer, output.path, Artefact(output.version.digest, output.version.size))
+        for writer, output in solution.outputs
         if is_published(output.path) and not output.path.endswith(_REPORTS)
     }
 
 
-def _counted(build: Build, path: FilePath, artefact: Artefact) -> str:
-    """The digest of a file as its readers see it, if the step that makes it declares lines insignificant; else of all bytes."""
+def _counted(build: Build, writer: str, path: FilePath, artefact: Artefact) -> str:
+    """The digest of a file without what its tool takes from the clock, or as its readers see it, if the step that makes it
+    declares lines insignificant; else of all bytes.
+    """
+    if (timeless := _timeless(build, writer, path, artefact.digest)) is not None:
+        return timeless
     maker = next((name for name, step in build.planned.steps.items() if step.insignificant and path in step.outputs), None)
     if maker is None:
         return artefact.digest
     reader = msgspec.structs.replace(build.planned.steps[maker], name=f"reader of {path}")
     version = build.parts.eyes.version(path, artefact, [reader])
     return version.seen(build.parts.eyes.filter_for(reader, path))
+
+
+def _timeless(build: Build, writer: str, path: FilePath, raw: str) -> str | None:
+    """The digest of a file through the filter that its writer's chef names for outputs that hold the time of the run."""
+    step = build.planned.steps.get(writer)
+    chef = None if step is None else build.parts.chefs[step.chef]
+    clocked: Mapping[str, str] = getattr(chef, "clocked", {})
+    name = next((name for ending, name in clocked.items() if path.endswith(ending)), "")
+    if chef is None or not name:
+        return None
+    try:
+        return of_bytes(chef.filter(name, path, build.parts.objects.read(raw)), algorithm_of(raw))
+    except KeyError:  # gone from the store: what is left to compare is its name
+        return None
 
 
 def _title(build: Build, solution: Solution) -> str:
@@ -191,7 +210,7 @@ def _other_bytes(build: Build, good: Solution, step: Step, made: Iterable[tuple[
     known = _files(build, good)
     doubts = []
     for path, artefact in made:
-        now = _counted(build, path, artefact)
+        now = _counted(build, step.name, path, artefact)
         if path in known and known[path] != now:
             text = (
                 f"{step.name}: {step.tool} is not deterministic: for the same inputs it made another {path} "

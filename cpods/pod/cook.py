@@ -7,18 +7,20 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import msgspec
 
+from cpods.chefs import debian
 from cpods.digest import ABSENT
 from cpods.eyes import Eyes
-from cpods.ids import GLOB_FACT, FilePath, is_outside
+from cpods.ids import GLOB_FACT, TEX_INPUTS, TOOL_CACHE, FilePath, is_outside
 from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
 from cpods.orders import Cooked, Execution, Order
 from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Workspace
+from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 from cpods.synctex import portable_synctex
 
 #: A file whose ctime is this near to the start of a run may have been written during it.
@@ -29,6 +31,9 @@ _BYTES_IN_LOOP_MAX = 64 << 20
 
 #: Diary entries of steps in a mirror start with this: a knot's step may be recorded and run again in one batch.
 IN_MIRROR = "in a mirror: "
+
+#: Chefs whose logs may hold lines that only look like errors: there the exit code decides.
+_BY_EXIT = ("latex", "tex")
 
 #: Signals that a program brings upon itself, so that the same inputs bring them again.
 _OWN_FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
@@ -58,7 +63,10 @@ class Diary(Protocol):
 
 
 class Pod:
-    """One machine's worker. ``mirror(knot)`` gives a knot's mirror; ``plain_view(paths)`` the view around a plain step."""
+    """One machine's worker. ``mirror(knot, lane)`` gives one of a knot's mirrors; ``plain_view(paths)`` the view around a plain step.
+
+    Steps of one knot that run beside each other have a lane each, the lowest that is free; all others run in lane 0.
+    """
 
     def __init__(
         self,
@@ -69,7 +77,7 @@ class Pod:
         executor: Executor,
         clock: Clock,
         eyes: Eyes,
-        mirror: Callable[[str], MirrorLike],
+        mirror: Callable[[str, int], MirrorLike],
         plain_view: Callable[[Iterable[FilePath]], View],
         diary: Diary,
         state: str,
@@ -85,6 +93,7 @@ class Pod:
         self._plain_view = plain_view
         self._diary = diary
         self._state = state
+        self._lanes: dict[str, set[int]] = {}
 
     async def cook(self, order: Order) -> Cooked:
         """Carries out an order. Raises OSError (disk full, unwritable folder), KeyError (an object of the overlay is gone)."""
@@ -97,12 +106,28 @@ class Pod:
     # -- knots and engines: in a mirror ----------------------------------------------------------------------------
 
     async def _in_mirror(self, order: Order) -> Cooked:
-        mirror = self._mirror(order.knot)
+        with self._lane(order.knot) as lane:
+            return await self._in_lane(order, self._mirror(order.knot, lane))
+
+    @contextmanager
+    def _lane(self, knot: str) -> Iterator[int]:
+        """A lane that nobody is in."""
+        taken = self._lanes.setdefault(knot, set())
+        lane = next(number for number in range(len(taken) + 1) if number not in taken)
+        taken.add(lane)
+        try:
+            yield lane
+        finally:
+            taken.discard(lane)
+
+    async def _in_lane(self, order: Order, mirror: MirrorLike) -> Cooked:
         given = self._eyes.substituted(order.step, order.overlay, order.hidden)
         mirror.prepare({**order.overlay, **given}, order.hidden)
+        for path in order.step.outputs:  # a tool finds the folders of its outputs, as in the project folder
+            os.makedirs(os.path.dirname(os.path.join(mirror.root, path)), exist_ok=True)
         view = mirror.view()
         exit = await self._execute_noted(order, mirror.root)
-        observed = self._chefs[order.step.chef].observe(order.step, view, exit)
+        observed = debian.named(self._chefs[order.step.chef].observe(order.step, view, exit), exit)
         seen = {*observed.reads, *observed.absent}
         untouched = [path for path in observed.reads if path not in order.overlay and not is_outside(path) and path not in observed.writes]
         moved = [path for path in untouched if path not in given and mirror.digest(path) != self._folder.digest(path)]
@@ -146,7 +171,7 @@ class Pod:
         step = order.step
         view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
         exit = await self._execute(order, self._folder.root, lambda pid, ticks: self._diary.started(step.name, pid, ticks))
-        observed = self._chefs[step.chef].observe(step, view, exit)
+        observed = debian.named(self._chefs[step.chef].observe(step, view, exit), exit)
         moved = [path for path, was in before.items() if self._refresh(path) != was] or self._written_during(observed, before, started_ns)
         if moved:
             self._restore(step, previous)
@@ -229,11 +254,19 @@ class Pod:
         command = Command(
             argv=order.step.argv,
             cwd=os.path.normpath(os.path.join(root, order.step.cwd)),
-            env=order.env,
+            env=self._environment(order),
             timeout=order.step.timeout,
             log=os.path.join(self._state, "log", order.log),
         )
         return await self._executor.run(command, started)
+
+    def _environment(self, order: Order) -> tuple[tuple[str, str], ...]:
+        """The order's environment with what only this place knows."""
+        stands_for = {TOOL_CACHE: os.path.join(self._state, "tool-cache"), TEX_INPUTS: dict(order.env).get("TEXINPUTS", "")}
+        found = dict(order.env)
+        for sign, value in stands_for.items():
+            found.update((name, text.replace(sign, value)) for name, text in order.env if sign in text)
+        return tuple(found.items())
 
     def _reads(self, order: Order, observed: Observation) -> tuple[Read, ...]:
         """Edge digests of what was read, from before the run; facts (listings of patterns) with them."""
@@ -248,7 +281,7 @@ class Pod:
 
     @staticmethod
     def _is_usable(order: Order, exit: Exit, observed: Observation) -> bool:
-        clean = exit.code == 0 and not any(problem.severity == "error" for problem in observed.problems)
+        clean = _code(exit, observed) == 0 and not any(problem.severity == "error" for problem in observed.problems)
         return clean or (observed.usable_outputs and order.knot != "")
 
     def _execution(self, order: Order, exit: Exit) -> Execution:
@@ -270,11 +303,12 @@ class Pod:
     def _store(self, order: Order, exit: Exit, observed: Observation, reads: tuple[Read, ...], place: Workspace) -> Cooked:
         outputs = []
         for path in observed.writes:
-            artefact = self._take(path, place)
+            artefact = self._take(path, place, self._chefs[order.step.chef])
             if place is self._folder:
                 self._refresh(path)
             outputs.append(Output(path, Version(artefact.digest, artefact.size)))
-        failing = exit.code or (1 if any(p.severity == "error" for p in observed.problems) and order.step.chef != "latex" else 0)
+        erring = any(p.severity == "error" for p in observed.problems) and order.step.chef not in _BY_EXIT
+        failing = _code(exit, observed) or (1 if erring else 0)
         result = Result(
             static_key=order.static_key,
             step=order.step.name,
@@ -291,12 +325,20 @@ class Pod:
         reads_seen = (*observed.reads, *observed.absent)
         return Cooked(self._execution(order, exit), result, False, observed.problems, exit.code, reads_seen, artefacts)
 
-    def _take(self, path: FilePath, place: Workspace) -> Artefact:
-        """Stores an output; SyncTeX files without the name of the folder that they were made in."""
-        if not path.endswith(".synctex.gz"):
+    def _take(self, path: FilePath, place: Workspace, chef: Chef) -> Artefact:
+        """Stores an output; SyncTeX files without the name of the folder that they were made in, logs without what only the chef reads."""
+        tidied: Callable[[FilePath, bytes], bytes] | None = getattr(chef, "tidied", None)
+        if path.endswith(".log") and tidied is not None:
+            return self._objects.put_bytes(tidied(path, place.read(path) or b""))
+        if not path.endswith(SYNCTEX_ENDINGS):
             return self._objects.put_file(os.path.join(place.root, path))
         shown: str = getattr(place, "shown", place.root)  # where the tool believed to be
         return self._objects.put_bytes(portable_synctex(place.read(path) or b"", shown))
+
+
+def _code(exit: Exit, observed: Observation) -> int:
+    """What a run counts as."""
+    return exit.code if observed.exit_code is None else observed.exit_code
 
 
 def _size(path: str) -> int:

@@ -176,7 +176,7 @@ class Kitchen:
             executor=executor,
             clock=self._clock,
             eyes=eyes,
-            mirror=lambda _: places.slot,
+            mirror=lambda *_: places.slot,
             plain_view=lambda paths: FolderView(places.slot.root, paths),
             diary=OrderDiary(self._diary, f"{request.id} "),
             state=places.slot.root,

@@ -52,6 +52,7 @@ def solution_of(run: KnotRun, members: tuple[str, ...], seed: str, chosen: int) 
         knot=run.is_knot(),
         failed=outcome.failed,
         cycle=_cycle(run, outcome, feedback),
+        settled=tuple((name, tuple(passes)) for name, passes in sorted(run.settled.items())),
     )
 
 

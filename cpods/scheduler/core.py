@@ -3,7 +3,7 @@
 Knows no clock, no I/O, no randomness: what is in a file or a store reaches it as events.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ _KEEPS_CHANGING = "its inputs kept changing while it was built; save them and ca
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the user asked for. ``failures_max`` 0: never stop; ``slots``: units under way at once."""
+    """What the user asked for. ``failures_max`` 0: never stop; ``slots``: steps under way at once."""
 
     until_stable: bool = False
     seed: str = "warm"
@@ -71,6 +71,7 @@ class Core:
         self.solutions: dict[str, Solution] = {}
         self._flight: dict[str, tuple[Unit, int]] = {}
         self._after: dict[str, Status] = {}
+        self._crowded: list[Unit] = []
         self._planners: dict[str, str] = {}
         self._tick = 0
         self._busy = 0
@@ -132,8 +133,10 @@ class Core:
         if event.result.exit_code == 0:
             self.failures.pop(event.step, None)
         self.hows[event.step] = _stronger(self.hows.get(event.step), event.how)
-        self._note_planners(event.step, event.result)
-        if owner is not None and self._learn(owner, event.result):
+        run = unit.run if unit is not None else None
+        taken = run.taken(event.step, event.result) if run is not None else event.result.helpers
+        self._note_planners(event.step, taken)
+        if owner is not None and self._learn(owner, event.result, taken):
             self._regraph()
         if unit is None or not self._is_current(flight):
             return self._advance()
@@ -174,7 +177,7 @@ class Core:
     def _on_solved(self, unit: Unit, event: Solved) -> list[Instruction]:
         if event.solution is not None:
             for name, result in event.solution.last:
-                self._note_planners(name, result)
+                self._note_planners(name, result.helpers)
             changed = [self._learn(owner, result) for name, result in event.solution.last if (owner := self._owner(name))]
             if any(changed):
                 self._regraph()
@@ -206,21 +209,30 @@ class Core:
     # -- units -----------------------------------------------------------------------------------------------------
 
     def _owner(self, step: str) -> str | None:
-        """The declared step whose knowledge a step's run adds to: itself, or the engine that planned this helper."""
-        return step if step in self.plan.steps else self._planners.get(step)
+        """The declared step whose knowledge a step's run adds to: itself, or the engine that planned this helper (or its planner)."""
+        owner: str | None = step
+        for _ in range(len(self._planners) + 1):
+            if owner is None or owner in self.plan.steps:
+                return owner
+            owner = self._planners.get(owner)
+        return None
 
-    def _note_planners(self, engine: str, result: Result) -> None:
-        self._planners.update((helper.name, helper.planner or engine) for helper in result.helpers)
+    def _note_planners(self, engine: str, helpers: Iterable[Step]) -> None:
+        self._planners.update((helper.name, helper.planner or engine) for helper in helpers)
 
-    def _learn(self, owner: str, result: Result) -> bool:
-        return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs))
+    def _learn(self, owner: str, result: Result, helpers: Iterable[Step] = ()) -> bool:
+        made = (path for helper in helpers for path in helper.outputs)
+        return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs), made)
 
     def _answered(self, key: str) -> Unit | None:
         """The unit that was waiting for this answer, unless it was restarted or regrouped meanwhile."""
         flight = self._flight.pop(key, None)
         if flight is not None:
             self._busy -= 1
-        return flight[0] if flight is not None and self._is_current(flight) else None
+        if flight is None or not self._is_current(flight):
+            return None
+        flight[0].away -= 1
+        return flight[0]
 
     def _is_current(self, flight: tuple[Unit, int] | None) -> bool:
         return flight is not None and self.units.by_name.get(flight[0].name) is flight[0] and flight[0].generation == flight[1]
@@ -228,6 +240,7 @@ class Core:
     def _depart(self, key: str, unit: Unit, status: Status) -> None:
         self._flight[key] = (unit, unit.generation)
         self._busy += 1
+        unit.away += 1
         unit.status = status
 
     def _restart(self, unit: Unit) -> list[Instruction]:
@@ -237,15 +250,40 @@ class Core:
         return self._advance()
 
     def _continue(self, unit: Unit) -> list[Instruction]:
-        """The next step of a knot, or its conclusion."""
-        assert unit.run is not None
-        if self._stop and self.plan.options.fail_fast and unit.run.outcome is None:
-            return self._finish(unit, Status.WAITING)
-        step = unit.run.next()
-        if step is None:
-            return self._conclude(unit, None)
-        self._depart(step.name, unit, Status.RUNNING)
-        return [Settle(step, unit.name, dict(unit.run.overlay), unit.run.pass_number), *self._advance()]
+        """The next steps of a knot, or its conclusion once no step of it is under way."""
+        run = unit.run
+        assert run is not None
+        stops = self._stop and self.plan.options.fail_fast
+        if stops or (self.plan.options.fail_fast and run.is_failing):
+            unit.pending.clear()
+        if not unit.away and not unit.pending:
+            if run.is_failing:
+                run.stop()
+            if stops and run.outcome is None:
+                return self._finish(unit, Status.WAITING)
+            unit.pending.extend(run.due())
+            if not unit.pending:
+                return self._conclude(unit, None)
+        started = self._fill(unit)
+        return [*started, *self._advance()]
+
+    def _fill(self, unit: Unit) -> list[Instruction]:
+        """Starts what is due in a knot, as far as there are free slots; the rest comes in as slots become free."""
+        run, started = unit.run, list[Instruction]()
+        while run is not None and unit.pending and self._busy < self.plan.options.slots:
+            step = unit.pending.popleft()
+            self._depart(step.name, unit, Status.RUNNING)
+            started.append(Settle(step, unit.name, dict(run.overlay), run.pass_number))
+        if unit.pending and unit not in self._crowded:
+            self._crowded.append(unit)
+        return started
+
+    def _fill_crowded(self) -> list[Instruction]:
+        """Steps that waited for a slot, before any unit is begun; none of a unit that has become another or is to end."""
+        if not self._crowded or (self._stop and self.plan.options.fail_fast):
+            return []
+        units, self._crowded = self._crowded, []
+        return [one for unit in units if self.units.by_name.get(unit.name) is unit for one in self._fill(unit)]
 
     def _conclude(self, unit: Unit, recalled: Solution | None) -> list[Instruction]:
         options = self.plan.options
@@ -288,7 +326,7 @@ class Core:
 
     def _advance(self) -> list[Instruction]:
         """Starts ready units while there are free slots; Finish when nothing is left."""
-        instructions: list[Instruction] = []
+        instructions: list[Instruction] = self._fill_crowded()
         postponed: list[Unit] = []
         while not self._stop and self._busy < self.plan.options.slots:
             unit = self.units.pop_ready()

@@ -18,12 +18,13 @@ def _declared(step: Step) -> tuple[frozenset[FilePath], frozenset[FilePath]]:
 def _first_traffic(step: Step, remembered: Remembered | None, claimed: Mapping[FilePath, str]) -> Traffic:
     """What is known before the build. What others declare to make now is no more one's own.
 
-    A step that reads what it declares and no more is not held to what it declared at an earlier build.
+    A step that reads and writes what it declares and no more is not held to what it declared at an earlier build.
     """
     reads, writes = _declared(step)
-    if remembered is None or not (step.open_reads or step.depfile):
-        return Traffic(reads, writes, known=not step.open_reads)
-    own = (path for path in remembered.writes if claimed.get(path, step.name) == step.name) if step.open_reads else ()
+    finds_out = step.open_reads or bool(step.may_write)
+    if remembered is None or not (finds_out or step.depfile):
+        return Traffic(reads, writes, known=not finds_out)
+    own = (path for path in remembered.writes if claimed.get(path, step.name) == step.name) if finds_out else ()
     return Traffic(reads | remembered.reads, writes | frozenset(own))
 
 
@@ -63,13 +64,15 @@ class Knowledge:
         """Whether an engine never ran: it may be presumed to make what another step just missed."""
         return any(not traffic.known for traffic in self.traffic.values())
 
-    def learn(self, step: str, reads: Iterable[FilePath], writes: Iterable[FilePath]) -> bool:
+    def learn(self, step: str, reads: Iterable[FilePath], writes: Iterable[FilePath], helped: Iterable[FilePath] = ()) -> bool:
         """Takes what a declared step (or a helper of it) really read and wrote. True if the graph may look different now.
 
-        What earlier builds remembered gives way to the first run of this one; further runs add to it.
+        What earlier builds remembered gives way to the first run of this one, but for files that its helpers still make
+        (``helped``); further runs add to it.
         """
         known_reads, known_writes = _declared(self.steps[step])
         before = self.traffic[step]
+        known_writes |= before.writes.intersection(helped)
         if step in self._seen:
             known_reads, known_writes = before.reads, before.writes
         self._seen.add(step)

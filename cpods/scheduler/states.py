@@ -3,9 +3,11 @@
 Knows no graph and no clock; one enum, with what each state means.
 """
 
+from collections import deque
 from enum import Enum
 
 from cpods.graph.fixpoint import KnotRun
+from cpods.model import Step
 
 
 class Status(Enum):
@@ -41,7 +43,8 @@ class Unit:
     """A component of the step graph in one build. ``members``: declared steps in project order.
 
     ``generation`` grows at each restart, so that late answers to an earlier one are known as such. ``started`` and
-    ``finished`` are places in the order of things that happened.
+    ``finished`` are places in the order of things that happened. ``away``: answers under way; ``pending``: steps of a knot
+    that are due and wait for a free slot.
     """
 
     def __init__(self, members: tuple[str, ...], mirrored: bool) -> None:
@@ -53,6 +56,8 @@ class Unit:
         self.finished = -1
         self.restarts = 0
         self.run: KnotRun | None = None
+        self.away = 0
+        self.pending: deque[Step] = deque()
 
     @property
     def name(self) -> str:
@@ -64,3 +69,5 @@ class Unit:
         self.status = Status.WAITING
         self.generation += 1
         self.run = None
+        self.away = 0
+        self.pending.clear()

@@ -91,7 +91,7 @@ def test_other_declarations_are_not_its_business() -> None:
 
 def test_pdf_dates_do_not_count_but_the_own_pdf_does() -> None:
     step = plan()
-    assert CHEF.filter_for(step, "fig.pdf") == "pdf-dates/1"
+    assert CHEF.filter_for(step, "fig.pdf") == "pdf-dates/2"
     assert CHEF.filter_for(step, "a.pdf") == ""
     assert CHEF.filter_for(step, "fig.png") == ""
     assert CHEF.filter("", "fig.png", b"x") == b"x"

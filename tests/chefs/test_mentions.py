@@ -29,3 +29,9 @@ def test_prose_comments_and_longer_names_name_nothing() -> None:
 def test_parts_that_are_documents_of_their_own_are_sources() -> None:
     assert names(r"\subfile{chapters/one}\include{two}\input{three}", "one", "two", "three") == set()
     assert names(r"\InputIfFileExists{one.aux}{}{}", "one") == {"one"}
+
+
+def test_context_names_documents_in_brackets() -> None:
+    assert names(r"\useexternaldocument[other][left][The other one]", "left", "right") == {"left"}
+    assert names(r"\externalfigure[build/left.pdf][width=3cm]", "left") == {"left"}
+    assert names(r"\in[left] \section[left]{x} \component left", "left") == set()

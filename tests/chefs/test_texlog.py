@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cpods.chefs.texlog import decode, page_count, read_problems
+from cpods.chefs.texlog import decode, embedded_fonts, page_count, read_problems
 from cpods.model import Problem
 
 DATA = Path(__file__).parent / "data"
@@ -23,6 +23,37 @@ def first(log: str, **files: str) -> Problem:
 def test_undefined_command_is_named() -> None:
     log = "./a.tex:4: Undefined control sequence.\nl.4 text \\foo\n              here\n"
     assert first(log, a_tex="\n\n\ntext \\foo here") == Problem("Undefined control sequence \\foo", "a.tex", 4, "text \\foo here")
+
+
+def test_missing_font_points_at_the_line_that_asks_for_it() -> None:
+    log = '! Package fontspec Error: The font "Own Font" cannot be found.\n\nl.4 \\begin{document}\n\n'
+    found = first(log, a_tex="x\n\\setmainfont{Own Font}\n\n\\begin{document}")
+    assert (found.line, found.source) == (2, "\\setmainfont{Own Font}")
+
+
+def test_lua_s_errors_have_a_line() -> None:
+    log = (
+        "[\\directlua]:1: oops\nstack traceback:\n\t[C]: in function 'error'\n\t[\\directlua]:1: in main chunk.\n"
+        'l.4 x \\directlua{error("oops")}\n                              y\nThe lua interpreter ran into a problem, so the\n'
+        "[\\directlua]:1: <name> expected near '='.\nl.5 \\directlua{local = 3}\n"
+    )
+    found = problems(log, a_tex="1\n2\n3\nx\ny\n")
+    assert [(problem.message, problem.line) for problem in found] == [("Lua: oops", 4), ("Lua: <name> expected near '='.", 5)]
+
+
+def test_a_runaway_to_the_end_of_the_file_has_the_line_where_it_starts() -> None:
+    log = "Runaway argument?\n{open and never closed\\par \\end {document} \n! File ended while scanning use of \\textbf .\n"
+    found = first(log, a_tex="one\n\ntext \\textbf{open and never closed\n\n\\end{document}\n")
+    assert (found.line, found.source) == (3, "text \\textbf{open and never closed")
+
+
+def test_metapost_s_own_mark_is_no_part_of_the_message() -> None:
+    assert first("./a.tex:3: ! Unable to read mpx file.\nl.3 btex\n", a_tex="\n\nbtex").message == "Unable to read mpx file."
+
+
+def test_fonts_that_luatex_embedded() -> None:
+    log = "[1{/var/lib/texmf/pdftex.map}<./pic.png><./fonts/My Own.otf>]<</usr/share/x.pfb></home/x/y.ttf></home/x/y.ttf>\n"
+    assert embedded_fonts(log) == ["./fonts/My Own.otf", "/usr/share/x.pfb", "/home/x/y.ttf"]
 
 
 def test_undefined_command_inside_a_macro_is_the_inner_one() -> None:
@@ -163,6 +194,7 @@ def test_a_log_in_another_encoding() -> None:
         ("Output written on a.pdf (1 page, 21109 bytes).", 1),
         ('Output written on "my doc.pdf" (12 pages, 2 bytes).', 12),
         ("Output written on my doc (1).pdf (3 pages, 2 bytes).", 3),
+        ("Output written on a.pdf (4 pages).", 4),
         ("No pages of output.", 0),
         ("", None),
     ],

@@ -84,3 +84,14 @@ def test_a_date_of_the_project_and_one_of_the_environment(diary: Diary) -> None:
     assert diary.build("2026-01-02", date="2001-05-04") == 0
     assert diary.build("2026-01-02", date="2001-05-04", environment={"SOURCE_DATE_EPOCH": "86400"}) >= 1
     assert "January 2, 1970" in diary.text
+
+
+@pytest.mark.tex
+def test_an_externalised_picture_is_not_made_again_on_another_day(diary: Diary) -> None:
+    document = diary.folder / "a.tex"
+    picture = r"\begin{tikzpicture}\draw (0,0) -- (1,1);\end{tikzpicture}"
+    head = r"\documentclass{article}\usepackage{tikz}\usetikzlibrary{external}\tikzexternalize" + "\n"
+    document.write_text(head + rf"\begin{{document}}one {picture}\end{{document}}")
+    assert diary.build("2026-01-01") == 3
+    document.write_text(head + rf"\begin{{document}}two {picture}\end{{document}}")
+    assert diary.build("2026-01-02") == 1

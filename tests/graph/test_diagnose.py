@@ -39,3 +39,16 @@ def test_at_most_twenty_entries_and_no_endless_values() -> None:
 def test_bytes_that_are_no_text_are_shown_all_the_same() -> None:
     (moving,) = diagnose([{"x": b"\xff1"}, {"x": b"\xff2"}], dict)
     assert moving.values == ("\ufffd1", "\ufffd2")
+
+
+def test_a_line_that_comes_and_goes_is_named_as_such_and_inner_files_come_last() -> None:
+    short, long = b"top\nrule\nend\n", b"top\nextra\nrule\nend\n"
+    cycle = [
+        {"plan.tex": short, "paper.aux": b"\\gdef\\@abspage@last{3}\n"},
+        {"plan.tex": long, "paper.aux": b"\\gdef\\@abspage@last{4}\n"},
+    ]
+    found = diagnose(cycle, dict)
+    assert [(each.artefact, each.values) for each in found] == [
+        ("plan.tex", ("absent", "extra")),
+        ("paper.aux", ("\\gdef\\@abspage@last{3}", "\\gdef\\@abspage@last{4}")),
+    ]

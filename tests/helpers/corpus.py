@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,15 @@ def ours() -> list[Case]:
 
     Where the oracle's model is too coarse for a case, a table ``[corrected]`` in its case.toml says what holds, and why.
     """
-    return [Case(file.parent, _expected(file)) for file in sorted((CORPUS / "ours").glob("*/expected.json"))]
+    return [read_case(file) for file in sorted((CORPUS / "ours").glob("*/expected.json"))]
 
 
-def _expected(file: Path) -> dict[str, Any]:
+def read_case(file: Path) -> Case:
+    """The case whose measured expected.json is ``file``, corrected by its case.toml."""
     about = tomllib.loads((file.parent / "case.toml").read_text(encoding="utf-8"))
     measured: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     corrected: dict[str, Any] = about.get("corrected", {})
-    return measured | corrected
+    return Case(file.parent, measured | corrected)
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ class Built:
 class Site:
     """A copy of a case in a folder of its own, with wrappers first in PATH that write down every tool that starts."""
 
-    def __init__(self, case: Case, place: Path) -> None:
+    def __init__(self, case: Case, place: Path, tools: Iterable[str] = TEX_TOOLS) -> None:
         self.case = case
         self.root = place / "p"
         self._bin, self._log, self._report = place / "bin", place / "tools.log", place / "report.json"
         shutil.copytree(case.folder, self.root, ignore=NO_INPUTS)
         self._bin.mkdir()
-        for tool in {"sh", "python3", *TEX_TOOLS, *self._first_words()}:
+        for tool in {"sh", "python3", *tools, *self._first_words()}:
             self._wrap(tool)
 
     def _first_words(self) -> set[str]:
@@ -209,8 +211,14 @@ def _files_differ(site: Site) -> list[str]:
         got = pages(pdf) if pdf.exists() else None
         if got != count:
             wrong.append(f"{pdf.name}: {got} pages instead of {count}")
-    for path, sha in site.case.expected.get("final", {}).items():
-        file = site.root / path
+    return wrong + file_disagreements(site.root, site.case.expected)
+
+
+def file_disagreements(root: Path, expected: dict[str, Any]) -> list[str]:
+    """Feedback files that are not byte for byte those of the oracle's fixed point."""
+    wrong = []
+    for path, sha in expected.get("final", {}).items():
+        file = root / path
         got_sha = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "absent"
         if got_sha != sha:
             wrong.append(f"{path}: {got_sha[:12]} instead of {sha[:12]}")

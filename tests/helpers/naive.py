@@ -93,9 +93,12 @@ def _knot(world: World, part: tuple[str, ...], built: Built) -> str:
     failing_of: list[set[str]] = []
     for _ in range(_PASSES_MAX):
         failing: set[str] = set()
+        before: list[Program] = []
         for program in _order(world, part, plans):
             owner = program.planner or program.name
-            merged = {**outside, **inside}
+            before = [*before, program] if _is_beside(before, program) else [program]
+            if len(before) == 1:
+                merged = {**outside, **inside}
             if (program.planner and not plans.get(owner)) or any(merged.get(path) is None for path in program.inputs):
                 continue
             ran = run(program, merged.get)
@@ -115,6 +118,12 @@ def _knot(world: World, part: tuple[str, ...], built: Built) -> str:
         if first < len(states) - 1:
             return _judge(world, part, built, inside, surroundings, len(states) - 1 - first, failing_of[first + 1 :], plans)
     return "DIVERGES"
+
+
+def _is_beside(before: list[Program], program: Program) -> bool:
+    """Whether a program sees what those before it saw: all are parallel, and none of them makes what it requires."""
+    made = {path for other in before for path in other.outputs}
+    return bool(before) and program.parallel and all(other.parallel for other in before) and made.isdisjoint(program.inputs)
 
 
 def _judge(

@@ -23,7 +23,7 @@ class Program(msgspec.Struct, frozen=True):
 
     ``values``: how many contents an output can have. ``halves``: paths seen through the filter. ``fails_on``: the run
     fails when its checksum modulo 5 is this. ``soft``: a failed run's outputs are usable. ``helper``: name of the program
-    that an engine asks for when its checksum is even.
+    that an engine asks for when its checksum is even. ``parallel``: runs beside its neighbours in a pass.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Program(msgspec.Struct, frozen=True):
     soft: bool = False
     helper: str | None = None
     planner: str | None = None
+    parallel: bool = False
 
     def step(self) -> Step:
         """The step as the scheduler sees it."""
@@ -58,6 +59,7 @@ class Program(msgspec.Struct, frozen=True):
             may_write=(self.name + ".",) if self.engine else (),
             always_mirror=self.engine,
             planner=self.planner,
+            parallel=self.parallel,
             depfile=f"{self.name}.d" if (self.found_reads or self.gated) and not self.engine else "",
         )
 
@@ -175,6 +177,7 @@ class Taste(msgspec.Struct, frozen=True):
     failures: float = 0.0
     halves: float = 0.2
     required: float = 0.4
+    parallel: float = 0.0
 
 
 def random_world(rng: random.Random, taste: Taste, most: int = 6) -> World:
@@ -194,6 +197,8 @@ def random_world(rng: random.Random, taste: Taste, most: int = 6) -> World:
             program = _as_engine(rng, program, world)
         elif extra[name]:
             program = msgspec.structs.replace(program, found_writes=extra[name])
+        if taste.parallel and name not in engines and rng.random() < taste.parallel:
+            program = msgspec.structs.replace(program, parallel=True)
         world.programs[name] = program
     return world
 

@@ -21,6 +21,8 @@ TASTES = {
     "engines": Taste(found_writes=0, engines=0.3),
     "circles": Taste(cycles=0.9, engines=0.3, found_writes=0),
     "all": Taste(cycles=0.6),
+    "parallel": Taste(cycles=0.8, engines=0.2, found_writes=0, parallel=0.8),
+    "parallel failures": Taste(cycles=0.8, engines=0, found_writes=0, failures=0.2, parallel=0.8),
     "failures": Taste(engines=0, found_writes=0, failures=0.3),
     "failing engines": Taste(found_writes=0, failures=0.3),
 }
@@ -115,7 +117,7 @@ def test_a_revert_runs_nothing() -> None:
             assert not back.runs and files_at_rest(world, back) == files_at_rest(world, first), f"seed {seed}: {back.runs}"
 
 
-@pytest.mark.parametrize("taste", ["all", "engines", "circles", "failing engines"])
+@pytest.mark.parametrize("taste", ["all", "engines", "circles", "failing engines", "parallel"])
 def test_slots_and_order_of_answers_change_nothing(taste: str) -> None:
     for seed in range(_GRAPHS // 4):
         world = random_world(random.Random(seed), TASTES[taste])
@@ -126,7 +128,7 @@ def test_slots_and_order_of_answers_change_nothing(taste: str) -> None:
                 assert files_at_rest(world, alone) == files_at_rest(world, many), f"seed {seed} slots {slots}"
 
 
-@pytest.mark.parametrize("taste", ["engines", "circles"])
+@pytest.mark.parametrize("taste", ["engines", "circles", "parallel"])
 def test_runs_are_as_few_as_can_be_on_any_number_of_slots(taste: str) -> None:
     """Once reads are known, with an empty store: each step runs once for each surrounding that it meets."""
     compared = 0

@@ -51,7 +51,7 @@ def local(folder: Path, files: dict[str, bytes], order: Order) -> Cooked:
             executor=ProcessExecutor(),
             clock=WallClock(),
             eyes=eyes,
-            mirror=lambda _: mirror,
+            mirror=lambda *_: mirror,
             plain_view=lambda paths: folder_view(project, paths),
             diary=journal,
             state=str(folder / "state"),

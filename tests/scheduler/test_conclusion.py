@@ -51,6 +51,7 @@ def test_a_solution_tells_how_it_came_about() -> None:
     solution = conclude(unit, None, steps, "clean", False)[0].solution
     assert (solution.verdict, solution.passes, solution.tail, solution.period, solution.distinct_states) == ("PERIOD", 4, 2, 2, 4)
     assert (solution.cap, solution.order, solution.feedback, solution.knot) == (9, ("k",), ("x",), True)
+    assert solution.settled == (("k", (1, 2, 3, 4)),)
     assert [[output.version.digest for output in state] for state in solution.cycle] == [["=2"], ["=1"]]
 
 

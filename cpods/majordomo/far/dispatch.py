@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from cpods.chefs import debian
 from cpods.errors import Unavailable
 from cpods.majordomo.far.fleet import Fleet
 from cpods.model import Artefact, Problem, Step
@@ -309,9 +310,10 @@ class Dispatcher:
             why = "has another version of the tools" if known else "lacks a program"
             reasons.append(job.why_not(pod) or self._fleet.misfit(pod, job.fit) or f"{pod} {why}")
         tools = ", ".join(dict.fromkeys((job.step.tool, *job.step.tools)))
+        lacking = job.step.argv[:1] if any(not self._fleet.known_fingerprint(pod, job.fit) for pod in ready) else ()
         return (
-            f"no pod fits step {job.step.name} (tools: {tools}): {'; '.join(reasons)}; install the same packages there, "
-            'or set tool_match = "any" for this step'
+            f"no pod fits step {job.step.name} (tools: {tools}): {'; '.join(reasons)}; install the same packages there"
+            f'{"".join(map(debian.hint, lacking))}, or set tool_match = "any" for this step'
         )
 
     def _alone(self, job: Job) -> None:

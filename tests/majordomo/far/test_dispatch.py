@@ -449,6 +449,17 @@ def test_tools_decide_where_a_step_goes_and_any_tool_will_do_if_it_says_so() -> 
     play(story())
 
 
+def test_if_no_pod_has_a_program_its_package_is_named() -> None:
+    async def story() -> None:
+        town = Town()
+        async with desk(town, "east", "west") as one:
+            town.pods["east"].fits["cc"] = town.pods["west"].fits["cc"] = ""
+            with pytest.raises(Unavailable, match=r"no pod fits step a .*east lacks a program.*\(on Debian, `apt install gcc` brings cc\)"):
+                await one.run("a")
+
+    play(story())
+
+
 def test_a_pod_that_never_answers_orders_is_not_asked_for_ever() -> None:
     async def story() -> None:
         town = Town()
