@@ -6,7 +6,8 @@ Knows no process and no run: those are the engine's and the helpers'.
 from collections.abc import Mapping, Sequence
 
 from cpods.chefs.dvi import chain
-from cpods.chefs.engine import EngineChef, engine_step, makes_dvi
+from cpods.chefs.engine import engine_step, makes_dvi
+from cpods.chefs.enginechef import EngineChef
 from cpods.declaration import Declaration, LatexDeclaration
 from cpods.ids import FilePath
 from cpods.model import Remembered, Step

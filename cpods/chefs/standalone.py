@@ -12,6 +12,7 @@ import re
 
 from msgspec.structs import replace
 
+from cpods.chefs.engine import engine_step
 from cpods.chefs.helping import Asked, engine_env, if_missing
 from cpods.declaration import LatexDeclaration
 from cpods.ids import FilePath
@@ -50,19 +51,16 @@ def _is_picture(source: FilePath, asked: Asked, loaded: bool) -> bool:
 
 def _step(engine: Step, source: FilePath, place: tuple[int, ...]) -> Step:
     """The picture's engine step, in the including document's folder, as the package itself would start it."""
-    from cpods.chefs.latex import LatexChef  # which asks for helpers, and so for this module
-
     named = posixpath.relpath(source, engine.cwd)
     declared = LatexDeclaration(
         main=named,
         jobname=posixpath.splitext(named)[0],
         cwd=engine.cwd,
-        synctex=False,
         env=engine_env(engine),
         timeout=engine.timeout,
         tool_match=engine.tool_match,
     )
-    (step, *_) = LatexChef().plan(replace(declared, engine=engine.tool), 0, (source,), {})
+    step = engine_step("latex", replace(declared, engine=engine.tool), 0, (source,), {}, ())
     return if_missing(
         replace(
             step, name=f"latex:{source}", position=(*engine.position, *place), planner=engine.name, env=_env(engine, step), parallel=True

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from cpods.chefs.dvi import chain
-from cpods.chefs.engine import EngineChef, engine_step, makes_dvi
+from cpods.chefs.engine import engine_step, makes_dvi
+from cpods.chefs.enginechef import EngineChef
 from cpods.declaration import Declaration, TexDeclaration
 from cpods.ids import TEX_INPUTS, FilePath
 from cpods.model import Remembered, Step
