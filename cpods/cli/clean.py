@@ -4,6 +4,7 @@ Knows no rule of what may go; see majordomo/cleaning.py.
 """
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ async def _clean(folder: str, dry_run: bool, no_wait: bool) -> int:
             site.results.commit()
             assert site.catalogue is not None
             await site.catalogue.save(changes)
+            for mirror in os.scandir(os.path.join(where.state, "work")):  # they are made anew when a knot is iterated
+                shutil.rmtree(mirror.path, ignore_errors=True)
         _tell(cleaning, "removed")
     return 0
 

@@ -22,6 +22,7 @@ def test_a_document_is_cleaned_and_comes_back_from_the_store(cli: Cli, paper: Pa
     cleaned = cli("clean")
     assert cleaned.code == 0 and cleaned.out == f"{len(built) - len(sources)} generated files removed\n"
     assert files(paper) == sources
+    assert not list((paper / ".cpods" / "work").iterdir())
     assert cli("clean").out == "0 generated files removed\n"
     assert cli("rebuild", "--report", "../r.json").code == 0
     assert files(paper) == built and ran(paper) == []
