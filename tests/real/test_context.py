@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,6 @@ SOURCES = Path("/usr/share/texmf/doc/context/sources/general/manuals")
 ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
 
 pytestmark = [pytest.mark.tex, pytest.mark.timeout(3600)]
-
-
-@pytest.fixture(scope="module")
-def table() -> Iterator[list[str]]:
-    """One line a document, printed at the end."""
-    lines = [f"{'document':28} {'pages':>5} {'wrapper':>8} {'cpods':>6} {'null':>5} {'edit: wrapper':>14} {'cpods':>6}"]
-    yield lines
-    print("\n" + "\n".join(lines))
 
 
 def name_of(document: Mapping[str, Any]) -> str:
@@ -85,24 +77,24 @@ def edit(folder: Path, change: list[str]) -> None:
 
 
 @pytest.mark.parametrize("document", CONTENT["documents"], ids=name_of)
-def test_a_document(document: dict[str, Any], tmp_path: Path, table: list[str]) -> None:
+def test_a_document(document: dict[str, Any], tmp_path: Path) -> None:
     main = document["main"]
     theirs, ours = copied(document, tmp_path / "theirs" / "doc"), copied(document, tmp_path / "ours" / "doc")
     wanted, built = wrapper(theirs, main), Built(ours, main)
     assert built.process.returncode == 0, built.process.stderr
     count = assert_same(ours, theirs, main)
     null = Built(ours, main)
-    line = f"{name_of(document):28} {count:5} {wanted:8} {built.runs:6} {null.runs:5}"
+    line = f"{name_of(document)}: {count} pages; runs: wrapper {wanted}, cpods {built.runs}; null {null.runs}"
     assert built.runs <= wanted
     assert null.runs == 0
     if document["edit"]:
         edit(theirs, document["edit"])
         edit(ours, document["edit"])
         again, changed = wrapper(theirs, main), Built(ours, main)
-        line += f" {again:14} {changed.runs:6}"
+        line += f"; after a one-word edit: wrapper {again}, cpods {changed.runs}"
         assert_same(ours, theirs, main)
         assert changed.runs <= again
-    table.append(line)
+    print(line)
 
 
 @pytest.mark.parametrize("document", CONTENT["errors"], ids=name_of)
