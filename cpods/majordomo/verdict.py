@@ -43,6 +43,10 @@ def ending(build: Build) -> Ending:
             errors += lines
         statuses.append(status)
     worst = next((status for status in _RANK if status in statuses), None)
+    if worst is None and build.core.failures and any(unit.status in (Status.WAITING, Status.STUCK) for unit in build.core.units.all()):
+        # A step that failed belongs to no unit any more: what waits for it must not pass for done.
+        worst = "failed"
+        errors += [format_problem(name, one) for name, failure in build.core.failures.items() for one in _errors(failure.problems)]
     status = worst or ("unstable" if "unstable" in statuses else "done")
     return Ending(status, _CODES[status], tuple(errors), tuple(notes))
 
@@ -58,6 +62,8 @@ def _of_unit(build: Build, unit: Unit) -> tuple[str, list[str]]:
         return _OF_VERDICT[verdict], _failure(build, unit, solution)
     if unit.status is Status.BLOCKED:
         return "done", [f"{name} was not run: it needs {_first_blocker(build, unit)}" for name in unit.members]
+    if any(name in build.core.failures for name in unit.members):
+        return "failed", _failure(build, unit, solution)
     if unit.status is Status.STUCK or build.core.lacking(unit):
         victims = _behind_failures(build, unit)
         return ("done", victims) if victims else ("invalid", _stuck(build, unit))

@@ -221,7 +221,9 @@ class Core:
         self._planners.update((helper.name, helper.planner or engine) for helper in helpers)
 
     def _learn(self, owner: str, result: Result, helpers: Iterable[Step] = ()) -> bool:
-        made = (path for helper in helpers for path in helper.outputs)
+        made = [path for helper in helpers for path in helper.outputs]
+        if result.exit_code:  # it may have ended before it wrote all that it writes: its readers stay its readers
+            made += self.knowledge.traffic[owner].writes
         return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs), made)
 
     def _answered(self, key: str) -> Unit | None:

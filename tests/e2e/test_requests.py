@@ -135,3 +135,27 @@ def test_how_many_failures_stop_a_build(tmp_path: Path, options: tuple[str, ...]
     (folder / "cpods.toml").write_text(steps)
     said = Said(folder, "-j", "1", *options)
     assert said.code == 1 and said.runs == ran
+
+
+def test_a_document_that_ends_before_it_writes_what_others_need_has_failed(tmp_path: Path) -> None:
+    """Its readers stay in its circle, or wait for it: they lack nothing, and the build is not done."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / "cpods.toml").write_text(
+        '[project]\nuntil_stable = true\n[[step]]\nchef = "latex"\nmain = "doc.tex"\n'
+        '[[step]]\nname = "a"\nrun = "cp gen.dat mid.dat"\ninputs = ["gen.dat"]\noutputs = ["mid.dat"]\n'
+        '[[step]]\nname = "b"\nrun = "cat mid.dat places.dat > out.tex"\ninputs = ["mid.dat", "places.dat"]\noutputs = ["out.tex"]\n'
+    )
+    writes = "".join(
+        f"\\immediate\\openout\\w={name} \\immediate\\write\\w{{{name}}}\\immediate\\closeout\\w\n" for name in ("gen.dat", "places.dat")
+    )
+    reads = "\\newwrite\\w\\IfFileExists{out.tex}{\\input{out.tex}}{}\n"
+    good = f"\\documentclass{{article}}\n\\begin{{document}}\n{reads}%\n{writes}\\end{{document}}\n"
+    broken = good.replace("%\n", "\\nosuchcommand\\csname @@end\\endcsname\n")
+    for text, code in ((broken, 1), (good, 0), (broken, 1), (good, 0)):
+        (folder / "doc.tex").write_text(text)
+        said = Said(folder)
+        assert (said.code, said.report["status"]) == (code, "failed" if code else "done"), said.err
+        if code:
+            assert said.report["errors"][0].startswith("doc.tex:4: Undefined control sequence \\nosuchcommand"), said.report["errors"]
+            assert not any("no step makes" in error or "circle" in error for error in said.report["errors"])
