@@ -150,6 +150,7 @@ class Answers:
 
     async def _drain(self, question: q.Drain, _: str) -> Wire:
         self._parts.drain(not question.off)
+        await self._parts.status.tell()  # who asks next how the pods are shall hear of it
         return q.Okay()
 
     async def _stop(self, _: q.Stop, sender: str) -> Wire:
