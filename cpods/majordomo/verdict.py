@@ -3,7 +3,7 @@
 Knows no terminal: sentences are plain text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -35,8 +35,9 @@ def ending(build: Build) -> Ending:
     statuses: list[str] = []
     errors: list[str] = []
     notes: list[str] = []
+    victims = _behind_failures(build)
     for unit in build.core.units.all():
-        status, lines = _of_unit(build, unit)
+        status, lines = _of_unit(build, unit, victims)
         if status in ("done", "unstable"):
             notes += lines
         else:
@@ -51,7 +52,7 @@ def ending(build: Build) -> Ending:
     return Ending(status, _CODES[status], tuple(errors), tuple(notes))
 
 
-def _of_unit(build: Build, unit: Unit) -> tuple[str, list[str]]:
+def _of_unit(build: Build, unit: Unit, victims: Mapping[str, list[str]]) -> tuple[str, list[str]]:
     solution = build.core.solutions.get(unit.name)
     if unit.status is Status.DONE:
         return "done", []
@@ -65,8 +66,7 @@ def _of_unit(build: Build, unit: Unit) -> tuple[str, list[str]]:
     if any(name in build.core.failures for name in unit.members):
         return "failed", _failure(build, unit, solution)
     if unit.status is Status.STUCK or build.core.lacking(unit):
-        victims = _behind_failures(build, unit)
-        return ("done", victims) if victims else ("invalid", _stuck(build, unit))
+        return ("done", victims[unit.name]) if unit.name in victims else ("invalid", _stuck(build, unit))
     return "done", [
         f"{name} was not run: the build stopped after a failure; -k 0 goes on with what does not depend on it" for name in unit.members
     ]
@@ -80,25 +80,38 @@ def _first_blocker(build: Build, unit: Unit) -> str:
     return f"{blockers[0].name}, which {words.get(blockers[0].status, 'did not run')}"
 
 
-def _behind_failures(build: Build, unit: Unit, asking: frozenset[str] = frozenset()) -> list[str]:
-    """Why the unit's steps were not run, if all that they lack may come from steps that failed (or wait for such); else none."""
-    lines = []
-    for step, path, makers in build.core.lacking(unit):
-        culprit = _maker_in_trouble(build, path, makers, asking | {unit.name})
-        if not culprit:
-            return []
-        lines.append(f"{step} was not run: it needs {path}{culprit}")
-    return lines
+def _behind_failures(build: Build) -> dict[str, list[str]]:
+    """By unit, why its steps were not run, where all that they lack may come from steps that failed, or that wait for such."""
+    core = build.core
+    if not core.failures:
+        return {}
+    units = core.units.all()
+    lost = {unit.name for unit in units if unit.status is Status.FAILED}
+    lacking = {unit.name: core.lacking(unit) for unit in units if unit.status in (Status.WAITING, Status.STUCK)}
+    readers: dict[str, list[str]] = {}
+    for name, items in lacking.items():
+        for maker in {maker for _, _, makers in items for maker in makers}:
+            if (other := core.units.of_step(maker)) is not None and other.name != name:
+                readers.setdefault(other.name, []).append(name)
+    found: dict[str, list[str]] = {}
+    todo = [name for name, items in lacking.items() if items]
+    while todo:  # each is looked at again when somebody it waits for turns out to be lost: chains may be long
+        name = todo.pop()
+        culprits = [_maker_in_trouble(build, path, makers, lost) for _, path, makers in lacking[name]] if name not in found else [""]
+        if all(culprits):
+            pairs = zip(lacking[name], culprits, strict=True)
+            found[name] = [f"{step} was not run: it needs {path}{culprit}" for (step, path, _), culprit in pairs]
+            lost.add(name)
+            todo += readers.get(name, ())
+    return found
 
 
-def _maker_in_trouble(build: Build, path: FilePath, makers: Iterable[str], asking: frozenset[str]) -> str:
-    """Who would make the path and cannot, as the end of a sentence; '' if nobody is known to."""
+def _maker_in_trouble(build: Build, path: FilePath, makers: Iterable[str], lost: Collection[str]) -> str:
+    """Who would make the path and cannot, as the end of a sentence; '' if nobody is known to. ``lost``: units that made nothing."""
     core, steps = build.core, build.planned.steps
     for maker in makers:
         other = core.units.of_step(maker)
-        if other is None or other.name in asking:
-            continue
-        if other.status is Status.FAILED or _behind_failures(build, other, asking):
+        if other is not None and other.name in lost:
             return f" from {maker}, which {'failed' if other.status is Status.FAILED else 'was not run'}"
     if makers:
         return ""

@@ -159,3 +159,17 @@ def test_a_document_that_ends_before_it_writes_what_others_need_has_failed(tmp_p
         if code:
             assert said.report["errors"][0].startswith("doc.tex:4: Undefined control sequence \\nosuchcommand"), said.report["errors"]
             assert not any("no step makes" in error or "circle" in error for error in said.report["errors"])
+
+
+def test_a_long_chain_behind_a_missing_file_is_told_as_that(tmp_path: Path) -> None:
+    """No depth of the graph is a limit of what is said about it."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    steps = [("no-such-file", "o0"), *((f"o{number}", f"o{number + 1}") for number in range(1100))]
+    text = "".join(
+        f'[[step]]\nname = "{made}"\nrun = "cp {read} {made}"\ninputs = ["{read}"]\noutputs = ["{made}"]\n' for read, made in steps
+    )
+    (folder / "cpods.toml").write_text(text)
+    said = Said(folder)
+    assert said.code == 2
+    assert said.report["errors"][0].startswith("o0 needs no-such-file, which is not there and which no step makes")
