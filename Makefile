@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS := $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo demo-federation test check format test-real test-tex test-federation soak bench clean-venv
+.PHONY: help setup demo demo-federation test check format test-real test-tex test-federation test-benchmarks soak bench bench-quick setup-benchmarks clean-venv
 .DEFAULT_GOAL := help
 
 help:
@@ -16,12 +16,17 @@ help:
 	@echo "make test-real   real documents and projects (many minutes)"
 	@echo "make test-tex    documents of all TeX engines and helpers, ConTeXt's own among them (many minutes)"
 	@echo "make test-federation  whole federations: same answers on 1 to 8 pods, faults of every kind (many minutes)"
+	@echo "make test-benchmarks  tests that need the extra benchmarks: WfCommons' generators, plots"
 	@echo "make soak        long randomised runs"
-	@echo "make bench       null and full builds against ninja"
+	@echo "make bench-quick  the benchmarks' small forms, for a change (less than five minutes)"
+	@echo "make bench       all benchmarks in full, then docs/benchmarks.md (hours)"
 	@echo "make clean-venv  remove .venv"
 
 setup:
 	@scripts/setup.sh
+
+setup-benchmarks:
+	@scripts/setup.sh benchmarks
 
 demo: setup
 	$(BIN)/cpods rebuild --until-stable -C examples/book
@@ -55,11 +60,18 @@ test-tex: setup
 test-federation: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile -m federation --timeout 1800
 
+# WfCommons (GPL-3.0) and matplotlib are in the extra only.
+test-benchmarks: setup-benchmarks
+	$(PYTEST) -n $(JOBS) --dist loadfile -m benchmarks --timeout 600
+
 soak: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile -m soak --timeout 5400
 
-bench: setup
-	$(BIN)/python -m benchmarks overhead
+bench: setup-benchmarks
+	$(BIN)/python -m benchmarks run all; failed=$$?; $(BIN)/python -m benchmarks report && exit $$failed
+
+bench-quick: setup-benchmarks
+	$(BIN)/python -m benchmarks run overhead toolruns locate simulate scale --quick
 
 clean-venv:
 	rm -rf .venv

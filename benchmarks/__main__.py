@@ -1,92 +1,127 @@
-"""``python -m benchmarks``: which benchmark, with what flags.
+"""``python -m benchmarks``: the command line of the suite.
 
 Knows no benchmark's work.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
-from benchmarks import dispatch, locate, overhead, transfer
-from benchmarks.measure import machine
+import msgspec
+
+from benchmarks import registry, results, running
+from benchmarks.results import BadResults
+from benchmarks.suite import Benchmark, CannotMeasure
+
+_COMMANDS = ("list", "run", "compare", "report")
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the benchmark that is asked for; the exit code."""
-    said = _parser().parse_args(arguments)
-    if said.benchmark == "list":
-        print("\n".join(f"{name:11}{question}" for name, (question, _) in BENCHMARKS.items()))
-        return 0
+    """Does what is asked for; the exit code. A benchmark's name alone is short for ``run`` with it."""
+    short = bool(arguments) and (arguments[0] in registry.WHERE or arguments[0] == registry.ALL)
+    said = _parser().parse_args(["run", *arguments] if short else arguments or ["list"])
     try:
-        text, data = BENCHMARKS[said.benchmark][1](said)
-    except (overhead.CannotMeasure, locate.Disagreement, transfer.CannotMeasure, dispatch.CannotMeasure) as error:
+        return int(said.carry_out(said))
+    except (CannotMeasure, BadResults, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    print(machine(said.folder), text, sep="\n\n")
-    if said.json:
-        with open(said.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(said.folder), **data}, file, indent=1)
-            file.write("\n")
-    return 0
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures cpods beside other programs.")
-    parser.add_argument("benchmark", nargs="?", choices=("list", *BENCHMARKS), default="list")
-    parser.add_argument("--quick", action="store_true", help="few repeats, small projects, a small catalogue")
-    parser.add_argument("--repeats", type=int, default=0, metavar="N", help="repeats of each row (overhead 9, locate 300; --quick: 3, 50)")
-    parser.add_argument("--null", default="", metavar="N,N", help="steps of the null builds (default 1000,10000, with --quick 100)")
-    parser.add_argument("--full", type=int, default=0, metavar="N", help="steps of the full build (default 1000, with --quick 100)")
-    parser.add_argument("--no-dask", action="store_true", help="dispatch without dask.distributed beside it")
-    parser.add_argument("--folder", default="", help="where projects and files are made (default: a temporary folder)")
-    parser.add_argument("--json", default="", metavar="FILE", help="write all figures")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures cpods beside other programs, and its strategies.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="list | run | compare | report")
+    commands.add_parser("list", help="what can be measured, beside what, and what disturbs it").set_defaults(carry_out=_list)
+
+    run = commands.add_parser("run", help="measures; every row is printed and appended to the results")
+    run.set_defaults(carry_out=_run)
+    run.add_argument("names", nargs="+", metavar="NAME", help="benchmarks by name, or all")
+    run.add_argument("--quick", action="store_true", help="few repeats, small projects: for a change; kept in benchmarks/results/quick")
+    run.add_argument("--repeats", type=int, default=0, metavar="N", help="rounds of each row (else as many as the form has)")
+    run.add_argument("--out", type=Path, metavar="FILE", help="append the rows here instead of to benchmarks/results")
+    run.add_argument("--folder", default="", help="where projects and files are made (default: a temporary folder)")
+    run.add_argument("--null", default=(), type=_numbers, metavar="N,N", help="overhead: steps of the null builds")
+    run.add_argument("--full", type=int, default=0, metavar="N", help="overhead: steps of the full build; dispatch: steps")
+    run.add_argument("--no-dask", action="store_true", help="dispatch: without dask.distributed beside it")
+
+    compare = commands.add_parser("compare", help="two results files, two commits in the results, or two placement strategies")
+    compare.set_defaults(carry_out=_compare)
+    compare.add_argument("a", metavar="A", help="a results file or folder, a commit, or a strategy")
+    compare.add_argument("b", metavar="B")
+    compare.add_argument(
+        "--workload", action="append", default=[], metavar="W", help="strategies: only on this one, such as Montage:1000:1"
+    )
+
+    report = commands.add_parser("report", help="writes docs/benchmarks.md and its plots from the newest results")
+    report.set_defaults(carry_out=_report)
+    report.add_argument("--results", type=Path, default=results.KEPT, metavar="FOLDER", help="default: benchmarks/results")
+    report.add_argument("--to", type=Path, default=results.HERE.parent / "docs", metavar="FOLDER", help="default: docs")
     return parser
 
 
-def _overhead(said: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    usual = overhead.Plan(repeats=3, null_steps=(100,), full_steps=100) if said.quick else overhead.Plan()
-    plan = overhead.Plan(
-        repeats=said.repeats or usual.repeats,
-        null_steps=tuple(int(text) for text in said.null.split(",")) if said.null else usual.null_steps,
-        full_steps=said.full or usual.full_steps,
-        folder=said.folder,
-    )
-    rows = overhead.run(plan, _progress)
-    return overhead.table(rows), {"rows": overhead.as_data(rows)}
+def _list(said: argparse.Namespace) -> int:
+    from benchmarks import tables
+
+    tables.show(tables.benchmarks_table(registry.benchmarks([registry.ALL])), sys.stdout)
+    return 0
 
 
-def _locate(said: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    usual = locate.Plan(artefacts=50_000, questions=50) if said.quick else locate.Plan()
-    found = locate.run(usual._replace(questions=said.repeats or usual.questions, folder=said.folder), _progress)
-    return locate.table(found), locate.as_data(found)
+def _run(said: argparse.Namespace) -> int:
+    from benchmarks import tables
+
+    ask = running.Ask(said.quick, said.repeats, said.folder, said.out, _words(said))
+    ran = running.run([_tailored(one, said) for one in registry.benchmarks(said.names)], ask, _progress)
+    if ran.records:
+        print(ran.records[0].stamp.machine)
+        tables.show(tables.rows_table(ran.records), sys.stdout)
+    for sentence in ran.failed:
+        print(f"benchmarks: {sentence}", file=sys.stderr)
+    if ran.interrupted:
+        print(f"benchmarks: interrupted; {len(ran.records)} rows are complete and written down", file=sys.stderr)
+        return 130
+    return 1 if ran.failed else 0
 
 
-def _transfer(said: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    plan = transfer.Plan(repeats=said.repeats or (3 if said.quick else 9), folder=said.folder)
-    rows = transfer.run(plan, _progress)
-    return transfer.table(rows), transfer.as_data(rows)
+def _compare(said: argparse.Namespace) -> int:
+    from benchmarks import compare, tables
+
+    tables.show(compare.compared(said.a, said.b, said.workload, _progress), sys.stdout)
+    return 0
 
 
-def _dispatch(said: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    usual = dispatch.Plan(rounds=1, steps=500, alone=50) if said.quick else dispatch.Plan()
-    plan = usual._replace(rounds=said.repeats or usual.rounds, steps=said.full or usual.steps, folder=said.folder, dask=not said.no_dask)
-    found = dispatch.run(plan, _progress)
-    return dispatch.table(found), found
+def _report(said: argparse.Namespace) -> int:
+    from benchmarks.report import page
+
+    written = page.write(results.read(said.results), said.to)
+    print(f"{written}: written", file=sys.stderr)
+    return 0
+
+
+def _tailored(benchmark: Benchmark, said: argparse.Namespace) -> Benchmark:
+    """With the flags that only one benchmark has."""
+    if benchmark.name == "overhead" and (said.null or said.full):
+        from benchmarks import overhead
+
+        return msgspec.structs.replace(benchmark, run=overhead.runner(said.null, said.full))
+    if benchmark.name == "dispatch" and (said.full or said.no_dask):
+        from benchmarks import dispatch
+
+        return msgspec.structs.replace(benchmark, run=dispatch.runner(said.full, dask=not said.no_dask))
+    return benchmark
+
+
+def _words(said: argparse.Namespace) -> tuple[str, ...]:
+    null = f"--null {','.join(map(str, said.null))}" if said.null else ""
+    return tuple(filter(None, (null, f"--full {said.full}" if said.full else "", "--no-dask" if said.no_dask else "")))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-#: By name: the question that it answers, and how it is run (from the flags to a table and the same as data).
-BENCHMARKS: dict[str, tuple[str, Callable[[argparse.Namespace], tuple[str, dict[str, Any]]]]] = {
-    "overhead": ("what cpods itself costs beside ninja: null builds, one changed source, a full build, memory", _overhead),
-    "transfer": ("how fast artefacts move: by SFTP from both servers, beside sftp, scp and rsync from one sshd", _transfer),
-    "dispatch": ("what a step costs on its way to a pod and back, beside dask.distributed", _dispatch),
-    "locate": ("how fast it is found who holds most bytes of a step's inputs: a million artefacts on a hundred pods", _locate),
-}
 
 
 if __name__ == "__main__":

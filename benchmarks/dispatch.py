@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
 
+from benchmarks import suite
+from benchmarks.suite import CannotMeasure
 from cpods.federated import UNITS_MAX, Far, joined
 from cpods.loader import load
 from cpods.majordomo.account import Account, Listener
@@ -41,7 +43,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Plan(NamedTuple):
     """How much is measured. ``flying``: steps under way at once; ``alone``: steps one after the other, for their latency."""
 
-    rounds: int = 3
+    rounds: int = 9
     steps: int = 3000
     flying: int = 64
     alone: int = 200
@@ -49,10 +51,6 @@ class Plan(NamedTuple):
     slots: int = 4
     folder: str = ""
     dask: bool = True
-
-
-class CannotMeasure(Exception):
-    """What is needed is missing, or what was measured would mean nothing; one sentence."""
 
 
 class Cost(NamedTuple):
@@ -341,50 +339,63 @@ _TITLES = {
     "look-up": "stored results: only looked up",
     "results": "stored results: a whole build, nothing runs",
 }
+_DASK_TITLES = {"process": "tasks that start a process", "nothing": "tasks without a process"}
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """Medians of all rounds, with the lowest and highest rate."""
-    lines = [
-        "| steps | rate/s: median (lowest - highest) | p50 / p99, ms | us of CPU a step: builder / pods / steps / broker |",
-        "|---|---|---|---|",
-    ]
-    for name, title in _TITLES.items():
-        rounds = [one[name] for one in found["cpods"]]
-        costs = [_middle(one["cost"][side] for one in rounds) for side in Cost._fields]
-        lines.append(
-            f"| cpods, {title} | {_rates(rounds)} | {_latency(rounds, 'p50', 'p99')} | {' / '.join(f'{cost:.0f}' for cost in costs)} |"
-        )
-    if found["dask"]:
-        for name, title in (("nothing", "a task without a process"), ("process", "a process each")):
-            rounds = [one[name] for one in found["dask"]]
-            costs = [_middle(one[side] for one in rounds) for side in ("scheduler_us", "workers_us", "children_us")]
-            said = f"{_latency(rounds, 'p50_ms', 'p99_ms')} one by one"
-            lines.append(
-                f"| Dask {found['dask'][0]['version']}, {title} | {_rates(rounds)} | {said} | {' / '.join(f'{c:.0f}' for c in costs)} / - |"
-            )
-        lines += ["", *_ratios(found)]
-    return "\n".join(lines)
+def runner(steps: int = 0, dask: bool = True) -> suite.Runner:
+    """What measures, with a number of steps that is not the form's own, or without Dask."""
+
+    def measure(quick: bool, repeats: int, folder: str, progress: suite.Progress) -> Iterator[suite.Row]:
+        usual = Plan(rounds=1, steps=500, alone=50) if quick else Plan()
+        plan = usual._replace(rounds=repeats or usual.rounds, steps=steps or usual.steps, folder=folder, dask=dask)
+        return suite_rows(run(plan, progress))
+
+    return measure
 
 
-def _ratios(found: Mapping[str, Any]) -> list[str]:
-    """Within each round, since the machine is not the same from one to the next."""
-    said = []
-    for name, title in (("nothing", "Dask without a process"), ("process", "Dask with a process")):
-        ratios = [one["process"]["rate"] / other[name]["rate"] for one, other in zip(found["cpods"], found["dask"], strict=True)]
-        said.append(f"cpods with a process to {title}: {_middle(ratios):.1f} ({min(ratios):.1f} - {max(ratios):.1f})")
-    return said
+def suite_rows(found: Mapping[str, Any]) -> Iterator[suite.Row]:
+    """As the suite keeps them: rates beside Dask's, then latency and processor time, round by round."""
+    ours, theirs = found["cpods"], found["dask"]
+    for way, title in _TITLES.items():
+        rates = [one[way]["rate"] for one in ours]
+        if way == "process" and theirs:
+            for other, name in _DASK_TITLES.items():
+                peers = [one[other]["rate"] for one in theirs]
+                cpu = {f"dask_{side}": [one[other][side] for one in theirs] for side in ("scheduler_us", "workers_us", "children_us")}
+                extra = {"way": way, "measure": "rate", **cpu}
+                yield suite.Row("dispatch", title, "steps/s", rates, f"Dask, {name}", peers, "more", extra=extra)
+        else:
+            yield suite.Row("dispatch", title, "steps/s", rates, better="more", extra={"way": way, "measure": "rate"})
+        for side in Cost._fields:
+            cost = [one[way]["cost"][side] for one in ours]
+            extra = {"way": way, "measure": "cpu", "side": side}
+            if any(cost):
+                yield suite.Row("dispatch", f"{title}: processor time of the {_SIDES[side]}", "us a step", cost, better="less", extra=extra)
+    yield from _latencies(ours, theirs)
 
 
-def _rates(rounds: Sequence[Mapping[str, Any]]) -> str:
-    rates = [one["rate"] for one in rounds]
-    return f"{_middle(rates):,.0f} ({min(rates):,.0f} - {max(rates):,.0f})"
+#: Who spends the processor time, by field of Cost.
+_SIDES = {"majordomo": "MajorDomo", "pods": "pods", "children": "steps' processes", "broker": "broker"}
 
 
-def _latency(rounds: Sequence[Mapping[str, Any]], *names: str) -> str:
-    values = [_middle(one[name] for one in rounds) for name in names]
-    return " / ".join(f"{value:.1f}" for value in values) if any(values) else "-"
+def _latencies(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> Iterator[suite.Row]:
+    """Of one step at a time: half are faster than p50, 99 of 100 than p99."""
+    for part in ("p50", "p99"):
+        values = [one["alone"][part] for one in ours]
+        peers = [one["process"][f"{part}_ms"] for one in theirs]
+        peer = f"Dask, {_DASK_TITLES['process']}" if peers else ""
+        extra = {"way": "alone", "measure": part}
+        yield suite.Row("dispatch", f"{_TITLES['alone']}: latency, {part}", "ms", values, peer, peers, "less", extra=extra)
 
 
-def _middle(values: Iterable[float]) -> float:
-    return statistics.median(values)
+BENCHMARK = suite.Benchmark(
+    name="dispatch",
+    question="what does a step cost on its way to a pod and back, with broker, store and catalogue?",
+    peers="dask.distributed, which records nothing",
+    unit="steps/s, ms, us of CPU a step",
+    noise="broker, two pods and MajorDomo share this machine; each round has a federation of its own, Dask's round follows at once",
+    quick="500 steps, 1 round: half a minute",
+    full="3,000 steps, 9 rounds: ten minutes",
+    run=runner(),
+    packages=("distributed",),
+)

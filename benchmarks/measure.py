@@ -7,13 +7,30 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Figure = TypeVar("Figure")
 
 #: Given to every measured program, so that no run differs from another by its environment.
 STEADY = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
+
+
+#: Starts a program with both outputs in its own standard error; prints errno, exit code, seconds, processor seconds, KiB.
+_STARTER = """
+import os, sys, time
+begun = time.monotonic()
+try:
+    process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
+except OSError as error:
+    print(error.errno, 0, 0, 0, 0)
+else:
+    _, status, usage = os.wait4(process, 0)
+    seconds = time.monotonic() - begun
+    print(0, os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
 
 
 class Failed(Exception):
@@ -23,7 +40,8 @@ class Failed(Exception):
 class Run(NamedTuple):
     """One run. ``cpu_seconds``: user and system time of the program and all it started; ``memory_bytes``: of the largest of them.
 
-    Memory is never below what this process held when it started the program: Linux counts that too.
+    Memory is never below what the process held that started the program, some 9 MiB: Linux counts that too. That is why a small
+    process does it, and not the one that measures.
     """
 
     seconds: float
@@ -60,18 +78,23 @@ def run_once(case: Case, environment: Mapping[str, str] | None = None) -> Run:
     """Prepares and runs a case. Raises Failed with what the program said, OSError if it cannot be started."""
     case.before()
     with tempfile.TemporaryFile() as said:
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            case.argv, cwd=case.folder, env={**os.environ, **STEADY, **(environment or {})}, stdout=said, stderr=subprocess.STDOUT
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _STARTER, *case.argv],
+            cwd=case.folder,
+            env={**os.environ, **STEADY, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        problem, status, seconds, cpu_seconds, memory = ran.stdout.split()
+        if int(problem):
+            raise OSError(int(problem), os.strerror(int(problem)), case.argv[0])
+        if int(status):
             said.seek(0)
             text = said.read()[-2000:].decode(errors="replace")
-            raise Failed(f"{' '.join(case.argv)} in {case.folder} ended with exit code {process.returncode}:\n{text}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+            raise Failed(f"{' '.join(case.argv)} in {case.folder} ended with exit code {status}:\n{text}")
+    return Run(float(seconds), float(cpu_seconds), int(memory) * 1024)
 
 
 def interleaved(cases: Sequence[Case], repeats: int, environment: Mapping[str, str] | None = None) -> dict[str, list[Run]]:
@@ -79,12 +102,20 @@ def interleaved(cases: Sequence[Case], repeats: int, environment: Mapping[str, s
 
     A round before the first warms caches and is not counted.
     """
-    found: dict[str, list[Run]] = {case.name: [] for case in cases}
-    for number in range(-1, repeats):
-        for case in cases if number % 2 else reversed(cases):
-            figures = run_once(case, environment)
+    return in_turn({case.name: lambda case=case: run_once(case, environment) for case in cases}, repeats)  # type: ignore[misc]
+
+
+def in_turn(ways: Mapping[str, Callable[[], Figure]], repeats: int, warm: bool = True) -> dict[str, list[Figure]]:
+    """What each way gives, round by round: in every round each way once, the order turned round from one to the next.
+
+    ``warm``: a round before the first warms caches and is not counted.
+    """
+    found: dict[str, list[Figure]] = {name: [] for name in ways}
+    for number in range(-1 if warm else 0, repeats):
+        for name in ways if number % 2 else reversed(list(ways)):
+            figures = ways[name]()
             if number >= 0:
-                found[case.name].append(figures)
+                found[name].append(figures)
     return found
 
 

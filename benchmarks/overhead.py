@@ -8,31 +8,31 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmarks.measure import Case, Failed, Run, interleaved, ratio, summary
+from benchmarks.measure import Case, Failed, Run, interleaved
+from benchmarks.suite import Benchmark, CannotMeasure, Progress, Row, Runner
 
 _TOOLS = ("cpods", "ninja")
 _MIB = 1 << 20
-
-
-class CannotMeasure(Exception):
-    """A program is missing, or one of the runs failed; one sentence."""
 
 
 class Plan(NamedTuple):
     """How much is measured. ``folder`` '': a temporary one. ``jobs``: steps at once in the full build."""
 
     repeats: int = 9
-    null_steps: tuple[int, ...] = (1000, 10000)
+    null_steps: tuple[int, ...] = (100, 1000, 10000)
     full_steps: int = 1000
     jobs: int = 2
     folder: str = ""
 
 
-class Row(NamedTuple):
+QUICK = Plan(repeats=3, null_steps=(100, 1000), full_steps=100)
+
+
+class Build(NamedTuple):
     """One kind of build of one size: the runs of both programs, round by round."""
 
     title: str
@@ -41,20 +41,57 @@ class Row(NamedTuple):
     theirs: list[Run]
 
 
-def run(plan: Plan, progress: Callable[[str], None] = lambda text: None) -> list[Row]:
-    """Measures every row of the plan. Raises CannotMeasure."""
+def runner(null_steps: tuple[int, ...] = (), full_steps: int = 0) -> Runner:
+    """What measures, with sizes that are not the form's own."""
+
+    def measure(quick: bool, repeats: int, folder: str, progress: Progress) -> Iterator[Row]:
+        usual = QUICK if quick else Plan()
+        plan = Plan(
+            repeats=repeats or usual.repeats,
+            null_steps=null_steps or usual.null_steps,
+            full_steps=full_steps or usual.full_steps,
+            folder=folder,
+        )
+        for build in run(plan, progress):
+            yield from rows(build)
+
+    return measure
+
+
+def run(plan: Plan, progress: Progress = lambda text: None) -> Iterator[Build]:
+    """Measures every build of the plan. Raises CannotMeasure."""
     commands = {"cpods": [_cpods(), "rebuild", f"-j{plan.jobs}"], "ninja": [_ninja(), f"-j{plan.jobs}"]}
-    rows = []
     try:
         with _workplace(plan.folder) as place:
             progress(f"full build, {plan.full_steps} steps")
-            rows.append(_full(place, commands, plan))
+            yield _full(place, commands, plan)
             for steps in plan.null_steps:
                 progress(f"null build and one changed source, {steps} steps")
-                rows += _standing(place, commands, steps, plan.repeats)
+                yield from _standing(place, commands, steps, plan.repeats)
     except Failed as error:
         raise CannotMeasure(str(error)) from None
-    return rows
+
+
+def rows(build: Build) -> list[Row]:
+    """Wall time, processor time and memory of a kind of build, beside ninja's."""
+    figures: dict[str, tuple[str, Callable[[Run], float]]] = {
+        "wall": ("ms", lambda one: one.seconds * 1000),
+        "CPU": ("ms a step", lambda one: one.cpu_seconds * 1000 / build.steps),
+        "memory": ("MiB", lambda one: one.memory_bytes / _MIB),
+    }
+    return [
+        Row(
+            "overhead",
+            f"{build.title}, {build.steps:,} steps: {measure}",
+            unit,
+            [figure(one) for one in build.ours],
+            "ninja",
+            [figure(one) for one in build.theirs],
+            "less",
+            extra={"build": build.title, "steps": build.steps, "measure": measure},
+        )
+        for measure, (unit, figure) in figures.items()
+    ]
 
 
 def make_project(folder: str, steps: int) -> None:
@@ -88,52 +125,17 @@ def clean(folder: str, trash: str) -> None:
     os.mkdir(os.path.join(folder, "out"))
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Plain text: times in milliseconds, processor time per step, memory; ratios are cpods to ninja."""
-    lines = [f"{'':34}{'':7}{'wall ms: min / median / max':>33}{'CPU ms a step':>15}{'memory MiB':>12}   cpods to ninja (lowest - highest)"]
-    for row in rows:
-        wall = ratio([one.seconds for one in row.ours], [one.seconds for one in row.theirs])
-        cpu = ratio([one.cpu_seconds for one in row.ours], [one.cpu_seconds for one in row.theirs])
-        told = f"   wall {wall.medians:.2f} ({wall.lowest:.2f} - {wall.highest:.2f}), CPU {cpu.medians:.2f}"
-        lines.append(_line(f"{row.title}, {row.steps} steps", "cpods", row.ours, row.steps) + told)
-        lines.append(_line("", "ninja", row.theirs, row.steps))
-    return "\n".join(lines)
-
-
-def as_data(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The same for programs: every run's figures, in the order in which they were taken."""
-    return [
-        {
-            "title": row.title,
-            "steps": row.steps,
-            "cpods": [one._asdict() for one in row.ours],
-            "ninja": [one._asdict() for one in row.theirs],
-            "wall": ratio([one.seconds for one in row.ours], [one.seconds for one in row.theirs])._asdict(),
-            "cpu": ratio([one.cpu_seconds for one in row.ours], [one.cpu_seconds for one in row.theirs])._asdict(),
-        }
-        for row in rows
-    ]
-
-
-def _line(title: str, tool: str, runs: Sequence[Run], steps: int) -> str:
-    wall = summary([one.seconds * 1000 for one in runs])
-    cpu = summary([one.cpu_seconds * 1000 for one in runs]).median / steps
-    memory = max(one.memory_bytes for one in runs) / _MIB
-    times = f"{wall.minimum:.0f} / {wall.median:.0f} / {wall.maximum:.0f}"
-    return f"{title:34}{tool:7}{times:>33}{cpu:>15.3f}{memory:>12.1f}"
-
-
-def _full(place: str, commands: dict[str, list[str]], plan: Plan) -> Row:
+def _full(place: str, commands: dict[str, list[str]], plan: Plan) -> Build:
     folders = _projects(place, "full", plan.full_steps)
     cases = [Case(tool, commands[tool], folders[tool], _cleaner(folders[tool], os.path.join(place, "trash"))) for tool in _TOOLS]
     found = interleaved(cases, plan.repeats)
     for folder in folders.values():
         _check_built(folder, plan.full_steps)
-    return Row(f"full build, -j{plan.jobs}", plan.full_steps, found["cpods"], found["ninja"])
+    return Build(f"full build, -j{plan.jobs}", plan.full_steps, found["cpods"], found["ninja"])
 
 
-def _standing(place: str, commands: dict[str, list[str]], steps: int, repeats: int) -> list[Row]:
-    """The rows of a project that is built already."""
+def _standing(place: str, commands: dict[str, list[str]], steps: int, repeats: int) -> list[Build]:
+    """The builds of a project that is built already."""
     folders = _projects(place, f"standing-{steps}", steps)
     for tool in _TOOLS:
         subprocess.run(commands[tool], cwd=folders[tool], check=False, capture_output=True)
@@ -141,8 +143,8 @@ def _standing(place: str, commands: dict[str, list[str]], steps: int, repeats: i
     null = interleaved([Case(tool, commands[tool], folders[tool]) for tool in _TOOLS], repeats)
     changed = interleaved([Case(tool, commands[tool], folders[tool], _toucher(folders[tool])) for tool in _TOOLS], repeats)
     return [
-        Row("null build", steps, null["cpods"], null["ninja"]),
-        Row("one changed source", steps, changed["cpods"], changed["ninja"]),
+        Build("null build", steps, null["cpods"], null["ninja"]),
+        Build("one changed source", steps, changed["cpods"], changed["ninja"]),
     ]
 
 
@@ -197,3 +199,16 @@ def _found(program: str, what_to_do: str) -> str:
     if path is None:
         raise CannotMeasure(f"{program} is not in PATH: {what_to_do}")
     return path
+
+
+BENCHMARK = Benchmark(
+    name="overhead",
+    question="what does cpods itself cost: a null build, one changed source, a full build, where each step only copies a small file?",
+    peers="ninja, on the same graph",
+    unit="ms, ms of CPU a step, MiB",
+    noise="other work on the machine and the disk: both programs in every round, the order turned round; nothing deleted between runs",
+    quick="100 and 1,000 steps, 3 rounds: half a minute",
+    full="100, 1,000 and 10,000 steps, 9 rounds: ten minutes",
+    run=runner(),
+    programs=("ninja --version",),
+)

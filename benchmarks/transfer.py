@@ -9,16 +9,16 @@ import pwd
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncssh
 
-from benchmarks.measure import ratio, summary
+from benchmarks import suite
+from benchmarks.suite import CannotMeasure
 from cpods.errors import CpodsError
 from cpods.model import Artefact
 from cpods.net.pull import Peer, SftpTransfer
@@ -28,10 +28,6 @@ from cpods.store.layout import object_path
 from cpods.store.objects import ObjectStore
 
 _MIB = 1 << 20
-
-
-class CannotMeasure(Exception):
-    """A program is missing, or one of the runs failed; one sentence."""
 
 
 class Plan(NamedTuple):
@@ -52,6 +48,10 @@ class Row(NamedTuple):
     amount: float
     unit: str
     seconds: list[float]
+
+    def rates(self) -> list[float]:
+        """Per second, round by round."""
+        return [self.amount / seconds for seconds in self.seconds]
 
 
 class Aim(NamedTuple):
@@ -95,33 +95,25 @@ def run(plan: Plan, progress: Callable[[str], None] = lambda text: None) -> list
             raise CannotMeasure(str(error)) from None
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Plain text: rates, then ratios (of the medians; lowest and highest within one round) beside what they are to be."""
-    lines = []
-    for row in rows:
-        rate = summary([row.amount / seconds for seconds in row.seconds])
-        figures = f"{rate.minimum:.0f} / {rate.median:.0f} / {rate.maximum:.0f}"
-        lines.append(f"{row.kind:8}{row.way:24}{figures:>24} {row.unit}   (min / median / max of {len(row.seconds)})")
-    lines.append("")
-    for aim, found in _ratios(rows):
-        told = f"{found.medians:.2f} ({found.lowest:.2f} - {found.highest:.2f})"
-        lines.append(f"{aim.kind:8}{aim.way} to {aim.rival}: {told}, aim {aim.at_least:.2f}")
-    return "\n".join(lines)
+def measure(quick: bool, repeats: int, folder: str, progress: suite.Progress) -> Iterator[suite.Row]:
+    """All that has an aim beside what it is aimed at, the rest alone."""
+    usual = Plan(repeats=3, large_bytes=64 * _MIB, small_files=1000) if quick else Plan()
+    return suite_rows(run(usual._replace(repeats=repeats or usual.repeats, folder=folder), progress))
 
 
-def as_data(rows: Sequence[Row]) -> dict[str, Any]:
-    """The same for programs."""
-    return {
-        "rows": [row._asdict() for row in rows],
-        "ratios": [{**aim._asdict(), **found._asdict()} for aim, found in _ratios(rows)],
-    }
-
-
-def _ratios(rows: Sequence[Row]) -> Iterator[tuple[Aim, Any]]:
-    """How many times as fast: so the rival's seconds come first."""
-    seconds = {(row.kind, row.way): row.seconds for row in rows}
+def suite_rows(found: Sequence[Row]) -> Iterator[suite.Row]:
+    """As the suite keeps them: rates, round by round."""
+    by_way = {(row.kind, row.way): row for row in found}
+    compared = {(aim.kind, way) for aim in AIMS for way in (aim.way, aim.rival)}
     for aim in AIMS:
-        yield aim, ratio(seconds[aim.kind, aim.rival], seconds[aim.kind, aim.way])
+        row, rival = by_way[aim.kind, aim.way], by_way[aim.kind, aim.rival]
+        extra = {"kind": row.kind, "way": row.way, "rival": rival.way}
+        yield suite.Row(
+            "transfer", f"{row.kind}: {row.way}", row.unit, row.rates(), rival.way, rival.rates(), "more", aim.at_least, extra=extra
+        )
+    for (kind, way), row in by_way.items():
+        if (kind, way) not in compared:
+            yield suite.Row("transfer", f"{kind}: {way}", row.unit, row.rates(), better="more", extra={"kind": kind, "way": way})
 
 
 class _Holder:
@@ -330,5 +322,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-if __name__ == "__main__":
-    print(table(run(Plan(repeats=3), lambda text: print(text, file=sys.stderr))))
+BENCHMARK = suite.Benchmark(
+    name="transfer",
+    question="how fast do artefacts move from one pod's store to another's, verified and made durable?",
+    peers="sftp, scp and rsync, from one sshd with one key",
+    unit="MiB/s (one file of 512 MiB), files/s (5,000 of 4 KiB)",
+    noise="both ends share this machine, so processor time is the bound; ways in turn, disk settled before each, order turned round",
+    quick="64 MiB and 1,000 files, 3 rounds: a minute",
+    full="9 rounds: five minutes",
+    run=measure,
+    programs=("ssh -V", "rsync --version"),
+)

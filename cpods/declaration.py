@@ -34,7 +34,7 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The ``[federation]`` table. ``name``: whose pods run the steps ('' = this machine); ``placement``: the strategy's name."""
 
     name: str = ""
-    placement: str = "max-locality"
+    placement: str = "locality"
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

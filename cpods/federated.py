@@ -14,12 +14,14 @@ from cpods.errors import Unavailable
 from cpods.ids import FilePath
 from cpods.majordomo.account import Account
 from cpods.majordomo.context import Build, Choice, Parts
-from cpods.majordomo.far.dispatch import Dispatcher, Job
+from cpods.majordomo.far.dispatch import Dispatcher
 from cpods.majordomo.far.estate import Estate
 from cpods.majordomo.far.fleet import Fleet
+from cpods.majordomo.far.history import History
+from cpods.majordomo.far.jobs import Job
 from cpods.majordomo.far.kitchen import FarKitchen
 from cpods.majordomo.far.landscape import Landscape
-from cpods.majordomo.far.placing import Placer
+from cpods.majordomo.far.placing import PLACEMENT_LOG, Placer
 from cpods.majordomo.far.sharing import Sharing, SharingResults
 from cpods.model import Artefact
 from cpods.net import bus as nats
@@ -83,13 +85,15 @@ class Far:
             self.majordomo, self.objects, self._peer, home.identity.ssh_key, self._bad_holder, self.objects.has_here
         )
         self.estate = Estate(POD, self.project, fleet, site.catalogue.ownership, self.objects, self.transfer)
+        self.history = History(site.memory, site.catalogue.save)
         self.results = SharingResults(site.results)
         self.sharing = Sharing(bus, fleet.federation, self.results)
-        self.placer = Placer(choice.placement, self.estate, fleet)
+        self.placer = Placer(choice.placement, self.estate, fleet, self.history, self._keep_decisions)
         self.kitchen: FarKitchen
         self.dispatcher: Dispatcher
         self._came: dict[str, asyncio.Event] = {}
         self._logged: set[str] = set()
+        self._has_decided = False
 
     # -- before the build ------------------------------------------------------------------------------------------
 
@@ -109,7 +113,8 @@ class Far:
             self.project, self.folder, self.objects, self._site.memory, self.results, parts.eyes, parts.keys, self.estate
         )
         self.kitchen.ready = self._served
-        self.dispatcher = Dispatcher(self._bus, self.fleet, self, self.placer.choose, self._accept)
+        self.kitchen.on_end = self.history.note_end
+        self.dispatcher = Dispatcher(self._bus, self.fleet, self, self.placer, self._accept)
         self.dispatcher.on_log = self._log
         self.dispatcher.on_edited = self._edited
         await self.dispatcher.start()
@@ -127,6 +132,10 @@ class Far:
         tree = self._site.folder.tree
         landscape = Landscape(self.folder, self.objects, self._site.memory, build.planned, build.scene, lambda: tree().folders)
         self.kitchen.attach(self.dispatcher, landscape, build.planned)
+        self.history.attach(
+            [*build.planned.steps.values(), *(helper for known in build.planned.remembered.values() for helper in known.helpers)]
+        )
+        self.placer.attach(build.planned, build.core.finished_steps)
         keys = build.parts.keys
         steps = {keys.fit_name(step): step for step in build.planned.steps.values() if step.tool_match == "same"}
         self._learning = asyncio.ensure_future(self.fleet.learn(steps))
@@ -225,6 +234,8 @@ class Far:
             await self.sharing.give()
             await self._mirror_owners()
         await self.transfer.close()
+        self.placer.close()
+        await self.history.save()
 
     async def _mirror_owners(self) -> None:
         """Tells the broker's memory who owns what changed hands: a mirror, for whoever looks on. Without it nothing is lost."""
@@ -297,6 +308,12 @@ class Far:
 
     def _log_path(self, name: str) -> str:
         return os.path.join(self._site.where.state, "log", name)
+
+    def _keep_decisions(self, lines: bytes) -> None:
+        """The log of placement: the last build's that had something to place."""
+        with open(self._log_path(PLACEMENT_LOG), "ab" if self._has_decided else "wb") as file:
+            file.write(lines)
+        self._has_decided = True
 
     def _log(self, step_id: str, text: str) -> None:
         name = self.kitchen.logs.get(step_id)

@@ -44,6 +44,8 @@ from cpods.wiring import WallClock
 
 #: How often the server of the store is looked at; one that has ended is started again.
 _SERVER_LOOK_SECONDS = 2.0
+#: At its end a pod waits so long to hear how many bytes its server has served.
+_COUNT_SECONDS = 2.0
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 
 
@@ -87,7 +89,8 @@ async def serve(home: Home, options: PodOptions, ended: asyncio.Event | None = N
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        _say(f"pod {home.identity.name} of {home.federation.name}: {yard.sentence or service.why}")
+        served = await yard.served_bytes()
+        _say(f"pod {home.identity.name} of {home.federation.name}: {yard.sentence or service.why}; its store has served {served} bytes")
         return yard.exit_code
 
 
@@ -195,6 +198,13 @@ class _Yard:
             except CpodsError as error:
                 self._server.error = str(error)
             self.service.status.changed()
+
+    async def served_bytes(self) -> int:
+        """What members were sent from the store, as its server has counted; a server that does not answer keeps no pod from its end."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(_COUNT_SECONDS):
+                await self._server.count()
+        return self._server.served.total()
 
     async def close(self) -> None:
         """Ends transfer, server and bus."""

@@ -92,7 +92,7 @@ async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener
             end = ending(build)
             report = full_report(build, end, time.monotonic() - started)
             if name:
-                report["federation"] = {"name": name, "moved_bytes": moved}
+                report["federation"] = {"name": name, "placement": choice.placement or project.federation.placement, "moved_bytes": moved}
                 report["bytes_moved"] = sum(count for by_holder in moved.values() for count in by_holder.values())
             await site.close()
             await collect_garbage(site, project.store.max_bytes, account)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and sees to the Debian packages that cpods' demo and tests use. Safe to run again: quiet when all is there.
+# `setup.sh benchmarks` also installs the Python packages of the extra "benchmarks".
 # Needs: bash, Python 3.11 or newer. Installs Debian packages only as root or with password-less sudo, else it names them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -97,13 +98,26 @@ environment() {
         "$place / "*) ;;
         *) rm -rf .venv; "$python" -m venv .venv ;;
     esac
-    say "installing Python packages into .venv"
-    if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]' >.venv/pip.log 2>&1 </dev/null; then
-        tail -n 20 .venv/pip.log >&2
-        fail "pip could not install them; what it said stands above, all of it in .venv/pip.log."
-    fi
+    install_python '.[dev]'
     echo "$place / $content" >.venv/made-for
 }
 
+# What `environment` made, and the extra "benchmarks".
+benchmarks() {
+    if ! cmp -s .venv/made-for .venv/benchmarks-for; then
+        install_python '.[dev,benchmarks]'
+        cp .venv/made-for .venv/benchmarks-for
+    fi
+}
+
+install_python() {
+    say "installing Python packages into .venv ($1)"
+    if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -c constraints.txt -e "$1" >.venv/pip.log 2>&1 </dev/null; then
+        tail -n 20 .venv/pip.log >&2
+        fail "pip could not install them; what it said stands above, all of it in .venv/pip.log."
+    fi
+}
+
 environment
+[ "${1:-}" != benchmarks ] || benchmarks
 system_packages

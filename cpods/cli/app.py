@@ -29,6 +29,12 @@ def _common(version: bool = typer.Option(False, "--version", callback=_version, 
     """Options before any command."""
 
 
+#: Written out, since --help loads no strategy.
+_PLACEMENTS = (
+    "How pods are chosen for steps: locality (default), earliest-finish, dask-like, least-loaded, max-locality, round-robin or random."
+)
+
+
 @_typer.command()
 def rebuild(
     goals: list[str] = typer.Argument(None, metavar="[GOAL…]", help="Files or steps to build; a lone paper.tex needs no project file."),
@@ -47,7 +53,7 @@ def rebuild(
     report: str = typer.Option("", "--report", metavar="FILE", help="Write a JSON report."),
     json_lines: bool = typer.Option(False, "--json", help="Print JSON lines instead of text."),
     federation: str = typer.Option("", "--federation", metavar="NAME", help="Have the steps run by this federation's pods."),
-    placement: str = typer.Option("", "--placement", metavar="NAME", help="How pods are chosen for steps."),
+    placement: str = typer.Option("", "--placement", metavar="NAME", help=_PLACEMENTS),
     leave_remote: bool = typer.Option(False, "--leave-remote", help="Leave goals on the pods that made them."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show what tools on pods say while they run."),
 ) -> None:
@@ -112,12 +118,14 @@ def graph_show(
 @_typer.command()
 def why(
     name: str = typer.Argument(..., metavar="GOAL|STEP", help="A file that a step makes, or a step (helpers too: bibtex:paper)."),
+    placement: bool = typer.Option(False, "--placement", help="Say instead which pod it went to, and what spoke for that pod."),
     folder: str = _FOLDER,
 ) -> None:
     """Say why a step ran or did not in the last build, and what it would do now."""
+    from cpods.cli import placed
     from cpods.cli import why as command
 
-    raise typer.Exit(command.run(folder, name))
+    raise typer.Exit(placed.run(folder, name) if placement else command.run(folder, name))
 
 
 @_typer.command()

@@ -120,6 +120,7 @@ class Renewal(Wire, frozen=True, tag="renewal"):
 class StepDone(msgspec.Struct, frozen=True, omit_defaults=True):
     """The end of an order. ``epochs`` as they were asked. ``fetched``: bytes that the pod had to pull for it, by holder.
 
+    ``pulled``: (bytes, seconds) of all the pod's pulls of some size since the last end that it told: what its link gives.
     ``missing``: inputs that no holder delivered (digest -> reason); then nothing was run and ``cooked`` has no result.
     ``trouble``: the pod could not carry it out, and why; nothing is said about the step then. ``executable``: digests of
     outputs that may be executed. ``log``: what the tool said, its end if it was long.
@@ -130,6 +131,7 @@ class StepDone(msgspec.Struct, frozen=True, omit_defaults=True):
     cooked: Cooked
     epochs: Mapping[FilePath, int] = {}
     fetched: Mapping[str, int] = {}
+    pulled: tuple[int, float] = (0, 0.0)
     missing: Mapping[str, str] = {}
     trouble: str = ""
     executable: tuple[str, ...] = ()

@@ -30,10 +30,11 @@ from cpods.net.messages import (
 from cpods.net.wire import BadMessage, Wire, decode, encode
 from cpods.orders import Cooked
 from cpods.pod import answers
-from cpods.pod.board import Board, Ticket
+from cpods.pod.board import Board, Ticket, Turn
 from cpods.pod.bubble import FIXED, works
 from cpods.pod.cook import Diary
 from cpods.pod.delivery import Delivery
+from cpods.pod.errand import Errand
 from cpods.pod.kitchen import Kitchen, fits_store
 from cpods.pod.owned import OwnedPaths
 from cpods.pod.slots import Slots
@@ -45,6 +46,8 @@ from cpods.store.outbox import Outbox
 
 #: How long a lease holds. A third of it passes between two renewals.
 LEASE_SECONDS = 10.0
+#: So many orders, or as many as there are slots, may pull at once while they have none.
+FETCHES_MIN = 8
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -112,6 +115,7 @@ class Service:
             ports.diary,
             settings.environment,
             self._held.add,
+            max(FETCHES_MIN, settings.slots),
         )
         self.board = Board(settings.slots, self._carry_out, self._changed)
         self.delivery = Delivery(federation, pod, ports.bus, ports.objects, ports.notes, ports.here, self._taken, self._committed)
@@ -260,24 +264,35 @@ class Service:
             return f"it has no {', '.join(missing)}"
         return f"its {step.tool} is another one (fingerprint {own[-8:]}, wanted {request.fingerprint[-8:]})"
 
-    async def _carry_out(self, ticket: Ticket) -> None:
-        """One order from its slot to the outbox. A cancelled one leaves nothing."""
-        places = self._slots.take(ticket.steps.project)
-        voice = self._voices.begin(*ticket.key)
+    async def _carry_out(self, ticket: Ticket, turn: Turn) -> None:
+        """One order from its inputs to the outbox. A cancelled one leaves nothing."""
+        errand = Errand(self.kitchen, ticket.request, ticket.steps)
         try:
-            done = await self.kitchen.carry_out(ticket.request, ticket.steps, places, voice.hear)
+            done = await errand.fetch()
+            if done is None:
+                async with turn:
+                    done = await self._run(ticket, errand)
         except asyncio.CancelledError:
+            errand.give_up()
             return
         except Exception as error:  # a mistake of ours costs one order, not the pod
             self._ports.say(f"order {ticket.request.id} could not be carried out: {type(error).__name__}: {error}")
             trouble = f"pod {self.settings.pod} failed in an unforeseen way ({type(error).__name__}: {error})"
             done = StepDone(ticket.request.id, ticket.steps.project, Cooked(None, None), ticket.request.epochs, trouble=trouble)
-        finally:
-            self._slots.give_back(ticket.steps.project, places)
-        await self._voices.end(voice)
         if ticket.request.order.step.tool_match == "any":
             done = await self._with_tools_told(ticket.request, done)
         self.delivery.hand_in(ticket.steps.majordomo, done)
+
+    async def _run(self, ticket: Ticket, errand: Errand) -> StepDone:
+        """The end of an order that has a slot now."""
+        places = self._slots.take(ticket.steps.project)
+        voice = self._voices.begin(*ticket.key)
+        try:
+            done = await errand.carry_out(places, voice.hear)
+        finally:
+            self._slots.give_back(ticket.steps.project, places)
+        await self._voices.end(voice)
+        return done
 
     async def _with_tools_told(self, request: StepRequest, done: StepDone) -> StepDone:
         """An end that says whether other tools made it than those that the MajorDomo has."""

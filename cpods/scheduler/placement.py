@@ -1,182 +1,354 @@
-"""Which pod gets a step: strategies by name, each a deterministic function of what it is shown, with a log that replays.
+"""Which pod gets a step: strategies by name, each a deterministic function of the outlook.
 
-Knows no clock, no I/O and no randomness but a seed; how it is known what pods hold and do is for others.
+Knows no clock, no I/O and no randomness but a seed; what pods hold and do is the outlook's, who waits where the allotment's.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from cpods.digest import of_parts
+from cpods.scheduler.outlook import Outlook
 
-#: A pod with more steps than this waiting for a slot gets no further one while another has a slot free.
-QUEUE_BOUND = 0
-
-Inputs = Sequence[tuple[int, int]]
-Terms = tuple[tuple[str, float], ...]
-
-
-class PodView(msgspec.Struct, frozen=True, array_like=True):
-    """A pod as placement sees it. ``slots`` 0: it takes no steps. ``running`` and ``queued``: steps there, anybody's.
-
-    ``load``: the machine's load average; ``bytes_per_second``: how fast it pulls and serves; 0 where it is not known.
-    """
-
-    name: str
-    slots: int
-    running: int = 0
-    queued: int = 0
-    tags: tuple[tuple[str, str], ...] = ()
-    load: float = 0.0
-    bytes_per_second: float = 0.0
-
-    @property
-    def steps(self) -> int:
-        """Steps that run or wait there."""
-        return self.running + self.queued
-
-    @property
-    def waiting(self) -> int:
-        """Steps there that have no slot."""
-        return max(0, self.steps - self.slots)
-
-    @property
-    def idle(self) -> bool:
-        """Whether a step would start at once."""
-        return self.steps < self.slots
-
-
-class Rule(msgspec.Struct, frozen=True, array_like=True):
-    """Where a step may go: pods with all of these ``tags`` (key, value), among ``fits`` (None: all), not among ``avoid``."""
-
-    tags: tuple[tuple[str, str], ...] = ()
-    fits: frozenset[str] | None = None
-    avoid: frozenset[str] = frozenset()
-
-    def allows(self, pod: PodView) -> bool:
-        """Whether the pod takes steps, and this one."""
-        fits = self.fits is None or pod.name in self.fits
-        return pod.slots > 0 and fits and pod.name not in self.avoid and set(self.tags) <= set(pod.tags)
-
-
-ANYWHERE = Rule()
-
-
-class Held(Protocol):
-    """Who holds how much of some artefacts."""
-
-    def bytes_by_pod(self, ids: Sequence[int]) -> Mapping[str, int]:
-        """Bytes of the artefacts with these ids that each pod holds, each id counted once."""
-
-
-class View(msgspec.Struct):
-    """What a strategy sees. ``holdings`` None: nobody holds anything. ``estimates``: seconds by step, where they are known."""
-
-    pods: Sequence[PodView]
-    holdings: Held | None = None
-    estimates: Mapping[str, float] = {}
-
-    def candidates(self, rule: Rule) -> list[PodView]:
-        """The pods that a step may go to, by name: their order here has no meaning."""
-        return sorted((pod for pod in self.pods if rule.allows(pod)), key=lambda pod: pod.name)
-
-    def missing(self, inputs: Inputs) -> Callable[[PodView], int]:
-        """Input bytes that a pod would have to pull: a function of the pod. An id that is named twice counts once."""
-        sizes = dict(inputs)
-        total = sum(sizes.values())
-        held = self.holdings.bytes_by_pod(list(sizes)) if self.holdings is not None and sizes else {}
-        return lambda pod: total - held.get(pod.name, 0)
+#: With more pods than this, strategies that compare pods look at holders and at the least loaded only.
+PODS_COMPARED_MAX = 64
+_HOLDERS_COMPARED = 8
+#: A file that so many pods hold is close to everybody: it does not say whom to ask.
+_CROWD = 32
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """``pod`` '': none may run the step. ``terms``: by name what counted for that pod, the weightiest first."""
+    """``pod`` -1: none may run the step. ``values``: of that pod, what the strategy's ``terms`` name, the weightiest first."""
 
-    step: str
-    pod: str
-    terms: Terms = ()
+    step: int
+    pod: int
+    values: tuple[float, ...] = ()
 
 
 class Strategy(Protocol):
-    """A way to choose. What it is shown, and what it was asked before, determine the answer."""
+    """A way to choose. What it is shown, and what it was asked before, determine the answer.
+
+    ``terms``: names of a decision's values. ``steals``: a pod that has nothing to do may take what waits for another.
+    """
 
     name: str
     seed: int
+    terms: tuple[str, ...]
+    steals: bool
 
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
-        """A pod for ``step``, whose inputs are (id in ``view.holdings``, size in bytes)."""
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
+        """A pod for ``step``; ``allowed``: of these only (None: of all). Steps that are ready together come in rank order."""
+
+    def cost(self, step: int, pod: int, look: Outlook, finish: float, missing: int) -> float:
+        """What it costs that the step ends on the pod at ``finish``, after ``missing`` bytes came: the least is best."""
 
 
-class Random:
-    """Any pod, each as likely. Drawn from the seed and the step's name, so that no decision depends on an earlier one."""
+class _Base:
+    """What strategies share: their seed, and that nobody steals."""
 
-    name = "random"
+    name = ""
+    terms: tuple[str, ...] = ()
+    steals = False
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
-        """The draw also depends on which pods there are: who is avoided at a second try is not drawn again."""
-        pods = view.candidates(rule)
+    def cost(self, step: int, pod: int, look: Outlook, finish: float, missing: int) -> float:
+        """See Strategy."""
+        return finish
+
+
+class Random(_Base):
+    """Any pod, each as likely. Drawn from the seed and the step's number, so that no decision depends on an earlier one."""
+
+    name = "random"
+    terms: tuple[str, ...] = ("drawn",)
+
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
+        """The draw is among the pods that there are: who is not allowed at a second try is not drawn again."""
+        pods = _allowed(look, allowed)
         if not pods:
-            return Decision(step, "")
-        drawn = int(of_parts([self.name, str(self.seed), step]).partition(":")[2], 16) % len(pods)
-        return Decision(step, pods[drawn].name, (("drawn", float(drawn)),))
+            return Decision(step, -1)
+        drawn = mixed(step, self.seed) % len(pods)
+        return Decision(step, pods[drawn], (float(drawn),))
 
 
-class RoundRobin:
-    """One pod after the other, in the order of their names."""
+class RoundRobin(_Base):
+    """One pod after the other, by their numbers."""
 
     name = "round-robin"
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-        self._last = ""
+        super().__init__(seed)
+        self._last = -1
 
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
         """The next pod behind the last one chosen; behind the end, the first."""
-        names = [pod.name for pod in view.candidates(rule)]
-        if not names:
-            return Decision(step, "")
-        self._last = next((name for name in names if name > self._last), names[0])
+        pods = _allowed(look, allowed)
+        if not pods:
+            return Decision(step, -1)
+        self._last = next((pod for pod in pods if pod > self._last), pods[0])
         return Decision(step, self._last)
 
 
-class LeastLoaded:
-    """The pod with the fewest steps a slot. Ties: fewer bytes to move, then the pod's name."""
+class LeastLoaded(_Base):
+    """The pod that has a slot free first, as far as is known. Ties: the lowest number."""
 
     name = "least-loaded"
+    terms: tuple[str, ...] = ("slot_free",)
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
         """See the class."""
-        missing = view.missing(inputs)
-        return _least(step, view.candidates(rule), lambda pod: (("steps_per_slot", _pressure(pod)), ("missing_bytes", missing(pod))))
+        if not _allowed(look, allowed):
+            return Decision(step, -1)
+        pod = look.least(now, allowed)
+        return Decision(step, pod, (look.free(pod, now),))
 
 
-class MaxLocality:
-    """The pod that holds most of the input bytes, within a bound: who has steps waiting yields to who has a slot free.
+class MaxLocality(_Base):
+    """The pod that holds most of the input bytes, literally: however much it has to do already.
 
-    Ties: fewer steps a slot (or the first pods by name would get all steps whose inputs nobody holds), then the pod's name.
+    Ties: whose slot is free first, then the lowest number. What nobody holds goes to the least loaded.
     """
 
     name = "max-locality"
+    terms: tuple[str, ...] = ("missing_bytes", "slot_free")
 
-    def __init__(self, seed: int = 0, bound: int = QUEUE_BOUND) -> None:
-        self.seed = seed
-        self.bound = bound
-
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
         """See the class."""
-        missing = view.missing(inputs)
-        pods = self.within_bound(view.candidates(rule))
-        return _least(step, pods, lambda pod: (("missing_bytes", missing(pod)), ("steps_per_slot", _pressure(pod))))
+        if not _allowed(look, allowed):
+            return Decision(step, -1)
+        held, total = _held(step, look, allowed)
+        most = max(held.values(), default=0)
+        if most:
+            pod = min((pod for pod in held if held[pod] == most), key=lambda pod: (look.free(pod, now), pod))
+        else:
+            pod = look.least(now, allowed)
+        return Decision(step, pod, (float(total - most), look.free(pod, now)))
 
-    def within_bound(self, pods: list[PodView]) -> list[PodView]:
-        """Without those that have more than ``bound`` steps waiting, if some pod has a slot free."""
-        return [pod for pod in pods if pod.waiting <= self.bound] if any(pod.idle for pod in pods) else pods
+
+class EarliestFinish(_Base):
+    """The pod on which the step ends first: its slot, its link and its run counted; ties: fewer bytes, then the lowest number.
+
+    Among all pods up to 64, else the eight that hold most and the least loaded. HEFT without insertion (Topcuoglu, Hariri
+    and Wu, 2002), decided when a step is ready.
+    """
+
+    name = "earliest-finish"
+    terms: tuple[str, ...] = ("finish", "missing_bytes")
+
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
+        """See the class."""
+        pods: Collection[int] = _allowed(look, allowed)
+        if not pods:
+            return Decision(step, -1)
+        held, total = _held(step, look, allowed)
+        if len(pods) > PODS_COMPARED_MAX:
+            near = heapq.nlargest(_HOLDERS_COMPARED, held, key=lambda pod: (held[pod], -pod))
+            pods = sorted({*near, look.least(now, allowed)})
+        finish = look.finish
+        best = min([(finish(step, pod, now, missing := total - held.get(pod, 0)), missing, pod) for pod in pods])
+        return Decision(step, best[2], (best[0], float(best[1])))
+
+
+class DaskLike(_Base):
+    """As dask.distributed's ``decide_worker`` (its documentation, "Scheduling policies"): only pods that hold an input are asked
+    (if nobody does, the least loaded); the one that starts it first by occupancy per slot and bytes to move. Ties: the fewest
+    seconds of steps ever given, then the lowest number.
+    """
+
+    name = "dask-like"
+    terms: tuple[str, ...] = ("start", "missing_bytes")
+
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
+        """See the class."""
+        if not _allowed(look, allowed):
+            return Decision(step, -1)
+        held, total = _held(step, look, allowed)
+        if not held:
+            pod = look.least(now, allowed)
+            return Decision(step, pod, (look.free(pod, now), float(total)))
+        best = min((look.occupancy(pod, now) + (total - held[pod]) / look.bandwidth[pod], look.given[pod], pod) for pod in held)
+        return Decision(step, best[2], (best[0], float(total - held[best[2]])))
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What ``locality`` weighs. ``slack``: up to this part of the projected build time delay costs nothing (0.9: faster, 1.1:
+    fewer bytes). ``ties``: of two delays that cost nothing, so much of the earlier end counts. ``price``: a byte costs so many
+    times its time on the wire; ``relative``: and so many mean step times a mean step's input. ``lookahead``: how much it counts
+    that other inputs of the readers of what the step makes lie there; what cannot save the part ``negligible`` of a mean step is
+    not looked at. The rest bounds the work for a decision.
+    """
+
+    slack: float = 1.0
+    ties: float = 0.05
+    price: float = 2.0
+    relative: float = 0.1
+    lookahead: float = 1.0
+    negligible: float = 0.001
+    holders: int = 4
+    readers: int = 4
+    siblings: int = 16
+
+
+WEIGHTS = Weights()
+
+
+class Locality(_Base):
+    """Delay costs nothing until it would push the projected end of the whole build; up to there only bytes count, beyond there
+    it is the earliest finish plus a price for each byte.
+
+    Compared are the pods that hold most, the least loaded, a drawn one, and the one to which the readers of the step's outputs
+    are drawn. The projected end only grows: by the longest chain, the work that is left, and the best finish of each step that
+    was placed; by the best, not by the chosen one, or each bargain would make room for the next.
+    """
+
+    name = "locality"
+    terms: tuple[str, ...] = ("delay", "bytes_price", "finish", "missing_bytes", "projected_end")
+    steals = True
+
+    def __init__(self, seed: int = 0, weights: Weights = WEIGHTS) -> None:
+        super().__init__(seed)
+        self.weights = weights
+        #: When the whole build is expected to end, seconds; only grows.
+        self.end = 0.0
+
+    def choose(self, step: int, look: Outlook, now: float, allowed: Collection[int] | None = None) -> Decision:
+        """See the class."""
+        held, total, wide = _near(step, look)
+        pull = self._pull(step, look)
+        pods = self._candidates(step, held, pull, look, now, allowed)
+        if not pods:
+            return Decision(step, -1)
+        # As Outlook.finish for each pod, but without its calls: this loop is most of what a decision costs.
+        estimate, bandwidth, link, free_at, stale = look.estimate[step], look.bandwidth, look.link, look.free_at, look.stale
+        egress = look.egress
+        found = []
+        for pod in pods:
+            missing = total - held[pod] if pod in held else total
+            if wide:
+                missing -= sum([look.size[file] for file in wide if pod in look.where[file]])
+            if stale[pod]:
+                look.project(pod, now)
+            begin = free_at[pod]
+            ready = link[pod]
+            if egress or (not missing and ready > now):
+                ready = look.arrival(step, pod, now, missing)
+            elif missing:
+                ready = (ready if ready > now else now) + missing / bandwidth[pod]
+            if ready > begin:
+                begin = ready
+            found.append(((begin if begin > now else now) + estimate, missing, pod))
+        tail = look.rank[step] - estimate
+        end = self._project(min(found)[0] + tail, look, now)
+        weights = self.weights
+        slack, ties, price = weights.slack * end - tail, weights.ties, self.price(look)
+        costs = []
+        for finish, missing, pod in found:
+            cost = (finish if finish > slack else slack) + ties * finish + price * missing
+            if pull and pod in pull:
+                cost -= weights.lookahead / bandwidth[pod] * pull[pod]
+            costs.append((cost, missing, pod, finish))
+        _, missing, pod, finish = min(costs)
+        delay = (finish - slack if finish > slack else 0.0) + ties * finish
+        return Decision(step, pod, (delay, price * missing, finish, float(missing), end))
+
+    def cost(self, step: int, pod: int, look: Outlook, finish: float, missing: int) -> float:
+        """See Strategy."""
+        slack = self.weights.slack * self.end - look.rank[step] + look.estimate[step]
+        return max(finish, slack) + self.weights.ties * finish + self.price(look) * missing
+
+    def price(self, look: Outlook) -> float:
+        """Seconds that a byte is worth."""
+        weights, mean = self.weights, look.bytes_mean
+        return weights.price / look.bandwidth_mean + (weights.relative * look.seconds_mean / mean if mean else 0.0)
+
+    def _project(self, best: float, look: Outlook, now: float) -> float:
+        left = now + look.left(now) / (look.slots_total or 1)
+        if best < left:
+            best = left
+        if best < look.critical:
+            best = look.critical
+        if best > self.end:
+            self.end = best
+        return self.end
+
+    def _candidates(
+        self, step: int, held: dict[int, int], pull: dict[int, float], look: Outlook, now: float, allowed: Collection[int] | None
+    ) -> list[int]:
+        alive, holders = look.alive, self.weights.holders
+        if allowed is not None:
+            alive = [pod for pod in alive if pod in allowed]
+            held = {pod: there for pod, there in held.items() if pod in allowed}
+            pull = {pod: saved for pod, saved in pull.items() if pod in allowed}
+        if not alive:
+            return []
+        pods = list(held) if len(held) <= holders else sorted(held, key=held.__getitem__, reverse=True)[:holders]
+        pods.append(look.least(now, allowed))
+        pods.append(alive[((step + 1) * 0x9E3779B1 + self.seed >> 7) % len(alive)])
+        if pull:
+            pods.append(max(pull, key=pull.__getitem__))
+        if len(look.alive) == len(look.pods):
+            return pods
+        slots = look.slots
+        return [pod for pod in pods if slots[pod] > 0]
+
+    def _pull(self, step: int, look: Outlook) -> dict[int, float]:
+        """Bytes, by pod, that need not move later if the step's outputs are made where their readers' other inputs lie."""
+        weights, size = self.weights, look.size
+        pull: dict[int, float] = {}
+        if not weights.lookahead:
+            return pull
+        least = weights.negligible * look.seconds_mean * look.bandwidth_mean
+        for file in look.outputs[step]:
+            length = size[file]
+            if length > least:
+                readers = look.readers[file]
+                for reader in readers[: weights.readers]:
+                    near = self._siblings(reader, file, look)
+                    if near:
+                        most = max(near.values())
+                        if most > least:
+                            share = (length if length < most else most) / len(readers) / most
+                            for pod, there in near.items():
+                                pull[pod] = pull.get(pod, 0.0) + share * there
+        return pull
+
+    def _siblings(self, reader: int, file: int, look: Outlook) -> dict[int, int]:
+        """Bytes of a reader's other inputs by the pod that has them, or will make them."""
+        size, where, maker, placed = look.size, look.where, look.maker, look.placed
+        near: dict[int, int] = {}
+        for other in look.inputs[reader][: self.weights.siblings]:
+            if other != file:
+                holders = where[other]
+                if holders:
+                    if len(holders) <= _CROWD:
+                        for pod in holders:
+                            near[pod] = near.get(pod, 0) + size[other]
+                elif (made := maker[other]) >= 0 and (pod := placed[made]) >= 0:
+                    near[pod] = near.get(pod, 0) + size[other]
+        return near
+
+
+def _near(step: int, look: Outlook) -> tuple[dict[int, int], int, list[int]]:
+    """Input bytes by the pods that hold some, all input bytes, and the files that so many hold that they were not looked at."""
+    size, where = look.size, look.where
+    held: dict[int, int] = {}
+    total, wide = 0, []
+    for file in look.inputs[step]:
+        length = size[file]
+        total += length
+        holders = where[file]
+        if len(holders) > _CROWD:
+            wide.append(file)
+        else:
+            for pod in holders:
+                if pod in held:
+                    held[pod] += length
+                else:
+                    held[pod] = length
+    return held, total, wide
 
 
 class Factory(Protocol):
@@ -187,122 +359,37 @@ class Factory(Protocol):
 
 
 #: All strategies by name.
-STRATEGIES: dict[str, Factory] = {"random": Random, "round-robin": RoundRobin, "least-loaded": LeastLoaded, "max-locality": MaxLocality}
-DEFAULT_STRATEGY = "max-locality"
+STRATEGIES: dict[str, Factory] = {
+    one.name: one for one in (Random, RoundRobin, LeastLoaded, MaxLocality, EarliestFinish, DaskLike, Locality)
+}
+DEFAULT_STRATEGY = Locality.name
 
 
-class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begun"):
-    """The log's first entry: the strategy and its seed."""
-
-    strategy: str
-    seed: int
-
-
-class Seen(msgspec.Struct, frozen=True, array_like=True, tag="seen"):
-    """A pod is there, or is in another state than it was at the decision before."""
-
-    pod: PodView
+def mixed(number: int, seed: int) -> int:
+    """A number of 64 bits that looks drawn: splitmix64 (Steele, Lea and Flood, 2014)."""
+    value = (number * 0x9E3779B97F4A7C15 + seed * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return value ^ (value >> 31)
 
 
-class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
-    """A pod is there no longer."""
-
-    pod: str
+def _allowed(look: Outlook, allowed: Collection[int] | None) -> Sequence[int]:
+    return look.alive if allowed is None else [pod for pod in look.alive if pod in allowed]
 
 
-class Decided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
-    """A decision with all that it stood on besides the pods: ``held`` bytes by pod, the step's estimate in seconds."""
-
-    decision: Decision
-    inputs: tuple[tuple[int, int], ...] = ()
-    held: tuple[tuple[str, int], ...] = ()
-    rule: Rule = ANYWHERE
-    estimate: float | None = None
-
-
-Entry = Begun | Seen | Gone | Decided
-
-
-class DecisionLog:
-    """A strategy that writes down each decision, and between two of them only which pods have changed."""
-
-    def __init__(self, strategy: Strategy) -> None:
-        self._strategy = strategy
-        self._seen: dict[str, PodView] = {}
-        self.entries: list[Entry] = [Begun(strategy.name, strategy.seed)]
-
-    def choose(self, step: str, inputs: Inputs, view: View, rule: Rule = ANYWHERE) -> Decision:
-        """As the strategy's."""
-        self._note(view.pods)
-        held = _Recorded(view.holdings.bytes_by_pod(list(dict(inputs)))) if view.holdings is not None and inputs else None
-        estimate = view.estimates.get(step)
-        decision = self._strategy.choose(step, inputs, msgspec.structs.replace(view, holdings=held), rule)
-        bytes_held = () if held is None else tuple(sorted(held.by_pod.items()))
-        self.entries.append(Decided(decision, tuple(inputs), bytes_held, rule, estimate))
-        return decision
-
-    def _note(self, pods: Iterable[PodView]) -> None:
-        now = {pod.name: pod for pod in pods}
-        self.entries += [Gone(name) for name in sorted(self._seen.keys() - now.keys())]
-        self.entries += [Seen(pod) for name, pod in sorted(now.items()) if self._seen.get(name) != pod]
-        self._seen = now
+def _held(step: int, look: Outlook, allowed: Collection[int] | None) -> tuple[dict[int, int], int]:
+    """Input bytes by the pods that hold some and may get the step, and all input bytes."""
+    size, where, slots = look.size, look.where, look.slots
+    held: dict[int, int] = {}
+    total = 0
+    for file in look.inputs[step]:
+        length = size[file]
+        total += length
+        for pod in where[file]:
+            held[pod] = held.get(pod, 0) + length
+    return {pod: length for pod, length in held.items() if slots[pod] > 0 and (allowed is None or pod in allowed)}, total
 
 
-def replay(entries: Sequence[Entry], factories: Mapping[str, Factory] | None = None) -> list[Entry]:
-    """Decides everything in a log again, from nothing but the log: the result equals it, or the strategy has changed.
-
-    ``factories``: of strategies that are not in STRATEGIES. Raises ValueError for a log without a beginning or of an
-    unknown strategy.
-    """
-    known = {**STRATEGIES, **(factories or {})}
-    if not entries or not isinstance(begun := entries[0], Begun) or begun.strategy not in known:
-        raise ValueError("this is no decision log of a strategy that is known here")
-    log = DecisionLog(known[begun.strategy](begun.seed))
-    pods: dict[str, PodView] = {}
-    for entry in entries[1:]:
-        if isinstance(entry, Seen):
-            pods[entry.pod.name] = entry.pod
-        elif isinstance(entry, Gone):
-            pods.pop(entry.pod, None)
-        elif isinstance(entry, Decided):
-            step = entry.decision.step
-            estimates = {} if entry.estimate is None else {step: entry.estimate}
-            log.choose(step, entry.inputs, View(list(pods.values()), _Recorded(dict(entry.held)), estimates), entry.rule)
-    return log.entries
-
-
-_encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(Entry)
-
-
-def to_lines(entries: Iterable[Entry]) -> bytes:
-    """A log as JSON lines: equal logs give equal bytes."""
-    return b"".join(_encoder.encode(entry) + b"\n" for entry in entries)
-
-
-def from_lines(data: bytes) -> list[Entry]:
-    """What :func:`to_lines` wrote. Raises msgspec.MsgspecError for anything else."""
-    return [_decoder.decode(line) for line in data.splitlines()]
-
-
-class _Recorded:
-    """What was held when it was asked about one step's inputs."""
-
-    def __init__(self, by_pod: Mapping[str, int]) -> None:
-        self.by_pod = by_pod
-
-    def bytes_by_pod(self, ids: Sequence[int]) -> Mapping[str, int]:
-        """The answer that is kept, whatever is asked."""
-        return self.by_pod
-
-
-def _pressure(pod: PodView) -> float:
-    return pod.steps / pod.slots
-
-
-def _least(step: str, pods: list[PodView], terms: Callable[[PodView], Terms]) -> Decision:
-    """The pod whose terms are least, compared one after the other; ties: the pod's name, by which ``pods`` are sorted."""
-    if not pods:
-        return Decision(step, "")
-    best = min(((terms(pod), pod.name) for pod in pods), key=lambda found: ([value for _, value in found[0]], found[1]))
-    return Decision(step, best[1], tuple((name, float(value)) for name, value in best[0]))
+def names(strategies: Iterable[str] = ()) -> str:
+    """The strategies' names for a message."""
+    return ", ".join(strategies or STRATEGIES)

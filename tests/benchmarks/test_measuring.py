@@ -46,6 +46,16 @@ def test_a_failing_program_is_no_figure(tmp_path: Path) -> None:
         run_once(python(tmp_path, "print('it broke'); raise SystemExit(3)"))
 
 
+def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        run_once(Case("a", ["no-such-program"], str(tmp_path)))
+
+
+def test_memory_is_the_programs_not_ours(tmp_path: Path) -> None:
+    ours = bytearray(64 << 20)
+    assert run_once(Case("a", ["true"], str(tmp_path))).memory_bytes < len(ours)
+
+
 def test_rounds_are_interleaved_turned_round_and_warmed_up(tmp_path: Path) -> None:
     order: list[str] = []
     cases = [python(tmp_path, "", name)._replace(before=lambda name=name: order.append(name)) for name in "ab"]  # type: ignore[misc]

@@ -1,32 +1,31 @@
 """The overhead benchmark on a tiny project, with the real programs."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import overhead
+from benchmarks import overhead, results
 from benchmarks.__main__ import main
 from benchmarks.measure import Run
-from benchmarks.overhead import Plan, Row
+from benchmarks.overhead import QUICK, Build, Plan
 
 
 def test_a_tiny_run_measures_every_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    report = tmp_path / "figures.json"
-    flags = ["--repeats", "2", "--null", "10", "--full", "10", "--folder", str(tmp_path / "place"), "--json", str(report)]
+    out = tmp_path / "figures.jsonl"
+    flags = ["--repeats", "2", "--null", "10", "--full", "10", "--folder", str(tmp_path / "place"), "--out", str(out)]
     assert main(["overhead", *flags]) == 0
     shown = capfd.readouterr().out
-    rows = json.loads(report.read_text())["rows"]
-    assert [(row["title"], row["steps"]) for row in rows] == [("full build, -j2", 10), ("null build", 10), ("one changed source", 10)]
-    for row in rows:
-        assert len(row["cpods"]) == len(row["ninja"]) == 2
-        assert row["title"] in shown
+    records = results.read(out)
+    builds = ["full build, -j2", "null build", "one changed source"]
+    assert [record.row for record in records] == [f"{build}, 10 steps: {what}" for build in builds for what in ("wall", "CPU", "memory")]
+    for record in records:
+        assert record.peer == "ninja" and record.ratio is not None
+        assert len(record.values) == len(record.peer_values) == 2
+        assert min(record.values) > 0
+        assert record.row in shown
+        assert record.stamp.command == "python -m benchmarks run overhead --repeats 2 --null 10 --full 10"
+        assert {"cpods", "ninja", "Python"} <= set(record.stamp.versions)
     assert list((tmp_path / "place").iterdir()) == [], "the projects are taken away"
-
-
-def test_what_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    assert "overhead" in capsys.readouterr().out
 
 
 def test_the_project_is_the_same_for_both(tmp_path: Path) -> None:
@@ -43,20 +42,21 @@ def test_the_project_is_the_same_for_both(tmp_path: Path) -> None:
 
 def test_a_missing_program_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["overhead", "--quick"]) == 1
-    assert capsys.readouterr().err == "benchmarks: ninja is not in PATH: install Debian's ninja-build\n"
+    assert main(["overhead", "--quick", "--out", str(tmp_path / "out.jsonl")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "benchmarks: ninja is not in PATH: install Debian's ninja-build"
 
 
-def test_the_table_has_times_and_ratios() -> None:
-    ours, theirs = [Run(0.2, 0.1, 20 << 20), Run(0.4, 0.3, 30 << 20)], [Run(0.1, 0.1, 1 << 20), Run(0.1, 0.1, 1 << 20)]
-    lines = overhead.table([Row("null build", 10, ours, theirs)]).splitlines()
-    assert lines[1].split()[:10] == ["null", "build,", "10", "steps", "cpods", "200", "/", "300", "/", "400"]
-    assert "20.000" in lines[1] and "30.0" in lines[1]
-    assert lines[1].endswith("wall 3.00 (2.00 - 4.00), CPU 2.00")
-    assert lines[2].split()[0] == "ninja"
+def test_the_rows_are_of_the_runs() -> None:
+    ours, theirs = [Run(0.2, 0.1, 20 << 20), Run(0.4, 0.3, 30 << 20)], [Run(0.1, 0.1, 1 << 20), Run(0.1, 0.2, 1 << 20)]
+    wall, cpu, memory = overhead.rows(Build("null build", 10, ours, theirs))
+    assert (wall.unit, wall.values, wall.peer_values) == ("ms", [200, 400], [100, 100])
+    assert (cpu.unit, cpu.values, cpu.peer_values) == ("ms a step", [10, 30], [10, 20])
+    assert (memory.unit, memory.values, memory.peer_values) == ("MiB", [20, 30], [1, 1])
+    assert wall.extra == {"build": "null build", "steps": 10, "measure": "wall"}
 
 
 def test_a_usual_plan_has_nine_repeats_and_the_sizes_of_the_goal() -> None:
     assert Plan().repeats >= 9
-    assert Plan().null_steps == (1000, 10000)
+    assert Plan().null_steps == (100, 1000, 10000)
     assert (Plan().full_steps, Plan().jobs) == (1000, 2)
+    assert max(QUICK.null_steps) <= 1000 and QUICK.full_steps <= 100

@@ -11,6 +11,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from cpods.scheduler.decisions import replay
+from cpods.scheduler.placement import DEFAULT_STRATEGY
 from tests.helpers.lab import Lab, local
 
 PROJECT = """\
@@ -108,6 +110,22 @@ def test_a_failing_step_is_told_with_what_its_tool_said(lab: Lab, project: Path)
     assert built.exit_code == 1
     assert "two.c:2" in built.output and "three" in built.output
     assert "three" in lab.cpods("log", "cc:tool:two.c", cwd=project).stdout
+
+
+def test_the_log_of_placement_decides_the_same_again_and_why_tells_of_it(lab: Lab, project: Path) -> None:
+    never = lab.cpods("why", "report", "--placement", cwd=project, check=False)
+    assert never.returncode == 2 and "cpods rebuild --federation NAME" in never.stderr
+    (project / "seed.txt").write_text("a seed that no other project has\n")
+    built = lab.rebuild(project)
+    assert built.report["federation"]["placement"] == DEFAULT_STRATEGY
+    log = (project / ".cpods" / "log" / "placement.jsonl").read_bytes()
+    assert replay(log) == log
+    pods = {entry["pod"] for entry in built.report["executions"] if entry["step"] == "report"}
+    told = lab.cpods("why", "report", "--placement", cwd=project).stdout
+    assert told.startswith("report, placed by locality in the last build that had pods run steps:\n")
+    assert len(pods) == 1 and f"it ended on {pods.pop()}" in told
+    assert not lab.rebuild(project).steps
+    assert (project / ".cpods" / "log" / "placement.jsonl").read_bytes() == log, "a build that placed nothing leaves it"
 
 
 def test_looking_at_a_project_whose_products_are_elsewhere(lab: Lab, project: Path) -> None:

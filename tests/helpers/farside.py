@@ -18,9 +18,11 @@ from cpods.declaration import ProjectSettings
 from cpods.errors import Unavailable
 from cpods.eyes import Eyes
 from cpods.ids import FilePath
-from cpods.majordomo.far.dispatch import Dispatcher, Job
+from cpods.majordomo.far.dispatch import Dispatcher
 from cpods.majordomo.far.estate import Estate
 from cpods.majordomo.far.fleet import Fleet
+from cpods.majordomo.far.history import History
+from cpods.majordomo.far.jobs import Job
 from cpods.majordomo.far.kitchen import FarKitchen
 from cpods.majordomo.far.landscape import Landscape
 from cpods.majordomo.far.placing import Placer
@@ -33,7 +35,7 @@ from cpods.net.messages import StepRequest
 from cpods.orders import Cooked, Order
 from cpods.ports import Claim, Memory, Owner, Written
 from cpods.store.farfolder import FarFolder, FarObjects
-from cpods.store.memory import MemoryOwnership, MemoryResults
+from cpods.store.memory import MemoryCatalogue, MemoryOwnership, MemoryResults
 from cpods.wiring import WallClock
 from tests.helpers.playedpods import BOSS, FEDERATION, BreakableBus, Town
 
@@ -86,6 +88,7 @@ class FarSide:
         steps: Sequence[Step] = (),
         remembered: dict[str, Remembered] | None = None,
         leftovers: dict[FilePath, str] | None = None,
+        strategy: str = "least-loaded",
     ) -> None:
         self.town = town
         self.project, self.majordomo, self.sftp = PROJECT, BOSS, (BOSS, 1)
@@ -108,10 +111,13 @@ class FarSide:
         self.planned = Planned({step.name: step for step in steps}, (), dict(remembered or {}), dict(leftovers or {}), (), {})
         self.scene = Scene(self.folder, self.memory, self.planned, lambda: self.planned.steps.keys())
         self.landscape = Landscape(self.folder, self.objects, self.memory, self.planned, self.scene, lambda: ())
-        self.placer = Placer("least-loaded", self.estate, self.fleet)
+        self.history = History(self.memory, MemoryCatalogue().save)
+        self.decisions = bytearray()
+        self.placer = Placer(strategy, self.estate, self.fleet, self.history, self.decisions.extend)
         self.kitchen = FarKitchen(PROJECT, self.folder, self.objects, self.memory, self.results, self.eyes, self.keys, self.estate)
-        self.dispatcher = Dispatcher(self.bus, self.fleet, self, self.placer.choose, self.kitchen.accept)
+        self.dispatcher = Dispatcher(self.bus, self.fleet, self, self.placer, self.kitchen.accept)
         self.kitchen.attach(self.dispatcher, self.landscape, self.planned)
+        self.placer.attach(self.planned)
 
     # -- the project -----------------------------------------------------------------------------------------------
 
@@ -184,6 +190,7 @@ async def farside(root: Path, town: Town, steps: Sequence[Step] = (), pods: Sequ
     finally:
         await side.kitchen.close()
         await side.dispatcher.close()
+        side.placer.close()
         await side.estate.settle()
         await side.fleet.close()
         await town.close()

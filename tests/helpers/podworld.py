@@ -5,9 +5,11 @@ Knows no test.
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -159,11 +161,30 @@ class Boss:
         return decode(await self.bus.request(subjects.ask(FEDERATION, pod), encode(question), 30), *answers)
 
 
+class SlowTransfer(MemoryTransfer):
+    """Brings what is in ``held_back`` only when its event is set; counts bytes by holder, as the real one does."""
+
+    def __init__(self, pod: str, stores: Mapping[str, Any], held_back: Mapping[str, asyncio.Event]) -> None:
+        super().__init__(pod, stores)
+        self.moved: Counter[str] = Counter()
+        self._own = stores[pod]
+        self._held_back = held_back
+
+    async def pull(self, artefact: Artefact, holders: Sequence[str]) -> None:
+        """As in the port."""
+        if artefact.digest in self._held_back:
+            await self._held_back[artefact.digest].wait()
+        if not self._own.has(artefact.digest):
+            await super().pull(artefact, holders)
+            self.moved[holders[0]] += artefact.size
+
+
 class Yard:
-    """The machines: a broker, and the stores of all members by name."""
+    """The machines: a broker, and the stores of all members by name. ``held_back``: digests that no pod gets before its event."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.held_back: dict[str, asyncio.Event] = {}
         self.broker = MemoryBroker()
         self.stores: dict[str, object] = {}
         self.lines: list[str] = []
@@ -186,7 +207,7 @@ class Yard:
         with closing(objects), closing(Outbox(str(work.parent / "notes.db"))) as notes, closing(Journal(str(work.parent))) as journal:
             ports = Ports(
                 bus=bus,
-                transfer=MemoryTransfer(name, self.stores),  # type: ignore[arg-type]
+                transfer=SlowTransfer(name, self.stores, self.held_back),
                 objects=objects,
                 notes=notes,
                 diary=journal,

@@ -185,7 +185,7 @@ def test_a_polite_kill_ends_steps_and_says_so(tmp_path: Path) -> None:
             while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
                 await asyncio.sleep(0.01)
             pod.process.send_signal(signal.SIGTERM)
-            assert await pod.end() == (0, "pod a of lab: ended by SIGTERM\n")
+            assert await pod.end() == (0, "pod a of lab: ended by SIGTERM; its store has served 0 bytes\n")
             assert groups.members(int((tmp_path / "pid").read_text())) == []
             while (await boss.statuses.get()).state != "stopped":
                 pass
@@ -235,7 +235,7 @@ def test_a_stop_from_afar_is_answered_and_obeyed(tmp_path: Path) -> None:
             status = decode(await bus.request(subjects.ask(NAME, "a"), encode(AskStatus()), 10), PodStatus)
             assert status.pod == "a"
             assert decode(await bus.request(subjects.ask(NAME, "a"), encode(Stop()), 10), Okay) == Okay()
-            assert await pod.end() == (0, "pod a of lab: md asked it to stop\n")
+            assert await pod.end() == (0, "pod a of lab: md asked it to stop; its store has served 0 bytes\n")
 
     federated(tmp_path, play)
 

@@ -4,112 +4,27 @@ Knows no project folder and no ownership: what a step sees, and what becomes of 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
-import msgspec
-
-from cpods.chefs import debian
 from cpods.errors import Unavailable
+from cpods.majordomo.far.fitting import Fitting
 from cpods.majordomo.far.fleet import Fleet
-from cpods.model import Artefact, Problem, Step
+from cpods.majordomo.far.hearing import Hearing
+from cpods.majordomo.far.jobs import LIMITS, Job, Limits, Placement, Sender
+from cpods.model import Problem
 from cpods.net import subjects, wire
-from cpods.net.messages import Ack, Acks, Cancel, Detour, Done, Edited, Lease, Leases, LogChunk, Renewal, StepDone, StepRequest, Steps
+from cpods.net.messages import Ack, Cancel, Detour, Edited, Lease, Leases, Renewal, StepDone, Steps
 from cpods.orders import Cooked
-from cpods.ports import Bus, Message
+from cpods.ports import Bus
 from cpods.scheduler.leases import LeaseTable
 
-#: How long an order may take to be answered with a lease; then it is sent again, by the same id.
-LEASE_ANSWER_SECONDS = 1.0
 _ANSWERS_MAX = 5
-#: A step waits so long for all pods to say whether their tools fit; then those that did must do.
-ANSWER_GRACE_SECONDS = 2.0
-PATIENCE_SECONDS = 20.0
-OUTAGE_SECONDS = 120.0
-#: Rounds of unanswered orders after which a pod that is there all the same is not given this step again.
-_SILENCES_MAX = 3
 #: Ends of a step that say nothing but that a pod could not carry it out; the last one is believed.
 _TROUBLES_MAX = 3
 _BATCH_MAX = 16
-#: Steps that take less than this on the average queue at a pod up to so many, since the way to it takes longer than they do.
-_SHORT_SECONDS, _SHORT_QUEUE = 0.05, 16
 #: While nobody can renew, leases are kept alive for so long at a time.
 _EXTENSION_SECONDS = 10.0
-_DONE: tuple[type[wire.Wire], ...] = (Done, Detour)
-_SAID: tuple[type[wire.Wire], ...] = (Renewal, LogChunk, Edited)
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """The durations of dispatch, in seconds. ``patience``: how long a build waits for a pod before it gives up, ``outage``: for
-    the broker. ``stall``: if the loop itself stood still for so long, renewals may lie in it unread.
-    """
-
-    answer: float = LEASE_ANSWER_SECONDS
-    grace: float = ANSWER_GRACE_SECONDS
-    patience: float = PATIENCE_SECONDS
-    outage: float = OUTAGE_SECONDS
-    tick: float = 0.5
-    stall: float = 3.0
-
-
-LIMITS = Limits()
-
-
-class Job:
-    """One step on its way: waiting here, or leased to ``pod``."""
-
-    def __init__(self, request: StepRequest, step: Step, inputs: Sequence[tuple[str, int]], fit: str) -> None:
-        self.request = request
-        self.step = step
-        self.inputs = inputs
-        self.fit = fit
-        self.pod = ""
-        self.refused: dict[str, str] = {}
-        self.lost: list[str] = []
-        self.avoided: set[str] = set()
-        self.troubles = 0
-        self.silences: Counter[str] = Counter()
-        self.unanswered = 0
-        self.asked = 0
-        self.since = asyncio.get_running_loop().time()
-        self.done: asyncio.Future[StepDone] = asyncio.get_running_loop().create_future()
-
-    @property
-    def id(self) -> str:
-        """The id of the request."""
-        return self.request.id
-
-    def why_not(self, pod: str) -> str:
-        """Why a pod does not get it, as far as it is the pod that says so; ''."""
-        if self.silences[pod] >= _SILENCES_MAX:
-            return f"{pod} does not answer this order, although it says that it is ready"
-        return self.refused.get(pod, "")
-
-
-class Choice(Protocol):
-    """Where a step goes: placement, with what it needs to know of the pods."""
-
-    def __call__(self, job: Job, pods: Sequence[str], running: Callable[[str], int]) -> str:
-        """One of ``pods``."""
-
-
-class Sender(Protocol):
-    """How orders are put: who asks, for which project, where the own store is served, and which pods hold what."""
-
-    project: str
-    majordomo: str
-    sftp: tuple[str, int]
-
-    def prepared(self, job: Job, pods: list[str]) -> StepRequest:
-        """The request with its holders as indexes into ``pods``, which grows."""
-
-    def keep(self, data: bytes) -> Artefact:
-        """Puts a long message into the own store, durable."""
-
-    async def fetched(self, artefact: Artefact, pod: str) -> bytes:
-        """A long message that a pod keeps in its store. Raises Unavailable."""
 
 
 class Dispatcher:
@@ -120,26 +35,27 @@ class Dispatcher:
         bus: Bus,
         fleet: Fleet,
         sender: Sender,
-        choose: Choice,
+        placement: Placement,
         accept: Callable[[str, Sequence[StepDone]], Awaitable[list[Ack]]],
         limits: Limits = LIMITS,
     ) -> None:
         self._bus = bus
         self._fleet = fleet
         self._sender = sender
-        self._choose = choose
+        self._placement = placement
         self._accept = accept
         self._limits = limits
         self._waiting: dict[str, Job] = {}
+        self._unplaced: dict[str, Job] = {}
+        self._known: tuple[list[str], int] = [], 0
         self._leased: dict[str, Job] = {}
         self._slots: dict[str, int] = {}
         self._leases = LeaseTable(self._slots)
-        self._step_seconds = 1.0
         self._wake = fleet.changed
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: list[Callable[[], Awaitable[None]]] = []
-        self._learning: set[tuple[str, str]] = set()
-        self._fetching: set[tuple[str, str]] = set()
+        self._fitting = Fitting(fleet, limits.grace, self._spawn)
+        self._hearing = Hearing(bus, sender, self, self._spawn)
         self._ended = False
         self._broken: BaseException | None = None
         self._alone_since: float | None = None
@@ -151,7 +67,7 @@ class Dispatcher:
     async def start(self) -> None:
         """Listens to results and begins to hand out steps."""
         pattern = subjects.results(self._fleet.federation, self._sender.majordomo)
-        self._ends.append(await self._bus.subscribe(pattern, self._on_result))
+        self._ends.append(await self._bus.subscribe(pattern, self._hearing.on_result))
         self._fleet.on_gone(self._pod_gone)
         self._spawn(self._loop())
 
@@ -180,7 +96,7 @@ class Dispatcher:
         if twin is not None:
             job = twin
         else:
-            self._waiting[job.id] = job
+            self._waiting[job.id] = self._unplaced[job.id] = job
             self._wake.set()
         job.asked += 1
         try:
@@ -196,6 +112,8 @@ class Dispatcher:
             if jobs.get(job.id) is job:
                 del jobs[job.id]
                 self._leases.end(job.id)
+                self._unplaced.pop(job.id, None)
+                self._placement.came_back(job)
         if not job.done.done():
             job.done.cancel()
             await asyncio.shield(self._cancel(job.id, job.pod))
@@ -243,91 +161,63 @@ class Dispatcher:
 
     def _hand_out(self) -> None:
         ready = self._fleet.ready()
-        batches: dict[str, list[Job]] = {}
         self._slots.update((pod, status.slots) for pod, status in self._fleet.statuses.items())
-        room = {pod: self._fleet.statuses[pod].slots - self.running_on(pod) for pod in ready}
-        crowded = len(self._waiting) > sum(max(0, free) for free in room.values())
-        for job in list(self._waiting.values()):
-            if ready and all(free <= -self._depth(pod) for pod, free in room.items()):
-                break  # thousands may wait
-            if job.done.done():
-                continue
-            fitting = self._fitting(job, ready)
-            if fitting is None:
-                continue
-            # With more steps than slots a second one may queue at a pod, so that a short step does not wait for the wire.
-            free = [pod for pod in fitting if room[pod] > 0] or [pod for pod in fitting if crowded and room[pod] > -self._depth(pod)]
-            if not free:
-                continue
-            pod = self._choose(job, free, self.running_on)
-            room[pod] -= 1
-            del self._waiting[job.id]
-            job.pod = pod
-            self._leased[job.id] = job
-            batches.setdefault(pod, []).append(job)
+        self._placement.look_at(ready)
+        if (ready, self._fitting.answers) != self._known:
+            self._known = ready, self._fitting.answers
+            for job in [job for job in self._waiting.values() if job.is_picky]:  # there may be others for them now, or none
+                self._place_again(job)
+        self._place(ready)
+        batches: dict[str, list[Job]] = {}
+        there = set(ready)
+        for job, pod in self._placement.hand_out():
+            if job.id not in self._waiting or job.done.done():
+                self._placement.came_back(job)
+            elif pod not in there or not self._fitting.is_fit(job, pod):  # say one that came after it was placed
+                self._place_again(job)
+                self._wake.set()
+            else:
+                del self._waiting[job.id]
+                job.pod = pod
+                self._leased[job.id] = job
+                batches.setdefault(pod, []).append(job)
         for pod, jobs in batches.items():
             for start in range(0, len(jobs), _BATCH_MAX):
                 self._spawn(self._send(pod, jobs[start : start + _BATCH_MAX]))
 
-    def _depth(self, pod: str) -> int:
-        """How many steps may queue at a pod beyond its slots: more where they are so short that the way there is what counts."""
-        return max(1, self._slots[pod], _SHORT_QUEUE if self._step_seconds < _SHORT_SECONDS else 0)
-
-    def _fitting(self, job: Job, ready: Sequence[str]) -> list[str] | None:
-        """Pods that can run a step, those it was lost on last; None while that is not known, or if none can (then it ends)."""
-        for pod in [pod for pod in job.refused if pod not in ready]:
-            del job.refused[pod]  # gone or draining: if it comes back, it is another matter
+    def _place(self, ready: Sequence[str]) -> None:
+        """Gives jobs to placement, as soon as it is known which pods can run them."""
         if not ready:
-            self._alone(job)
-            return None
+            for job in list(self._waiting.values()):
+                job.refused.clear()
+                self._alone(job)
+            return
         self._alone_since = None
-        now = asyncio.get_running_loop().time()
-        wanted = "" if job.step.tool_match == "any" else job.request.fingerprint
-        found, unknown = [], False
-        for pod in ready:
-            known = self._fleet.known_fingerprint(pod, job.fit) if wanted else wanted
-            if known is None:
-                unknown = True
-                if (pod, job.fit) not in self._learning:
-                    self._learning.add((pod, job.fit))
-                    self._spawn(self._learn(pod, job))
-            elif known == wanted and not job.why_not(pod):
-                found.append(pod)
-        is_early = now - job.since < self._limits.grace
-        if unknown and (not found or is_early):
-            return None
-        if not found:
-            if job.refused and is_early:  # a pod that drains or stops says so to all a moment later
-                return None
-            self._fail(job, Unavailable(self._why_none(job, ready)))
-            return None
-        return [pod for pod in found if pod not in job.avoided] or found
+        groups: dict[tuple[str, ...], list[Job]] = {}
+        for job in list(self._unplaced.values()):
+            try:
+                fitting = None if job.done.done() else self._fitting.pods(job, ready)
+            except Unavailable as error:
+                self._fail(job, error)
+                continue
+            if fitting is not None:
+                groups.setdefault(tuple(fitting), []).append(job)
+        for pods, jobs in groups.items():
+            for job in jobs:
+                del self._unplaced[job.id]
+                job.is_picky = len(pods) < len(ready)
+            self._placement.ready(jobs, pods if len(pods) < len(ready) else None)
 
-    def _why_none(self, job: Job, ready: Sequence[str]) -> str:
-        reasons = []
-        for pod in ready:
-            known = self._fleet.known_fingerprint(pod, job.fit)
-            why = "has another version of the tools" if known else "lacks a program"
-            reasons.append(job.why_not(pod) or self._fleet.misfit(pod, job.fit) or f"{pod} {why}")
-        tools = ", ".join(dict.fromkeys((job.step.tool, *job.step.tools)))
-        lacking = job.step.argv[:1] if any(not self._fleet.known_fingerprint(pod, job.fit) for pod in ready) else ()
-        return (
-            f"no pod fits step {job.step.name} (tools: {tools}): {'; '.join(reasons)}; install the same packages there"
-            f'{"".join(map(debian.hint, lacking))}, or set tool_match = "any" for this step'
-        )
+    def _place_again(self, job: Job) -> None:
+        self._placement.came_back(job)
+        job.is_picky = False
+        self._unplaced[job.id] = job
 
     def _alone(self, job: Job) -> None:
         now = asyncio.get_running_loop().time()
         self._alone_since = self._alone_since or now
         if now - self._alone_since > self._limits.patience:
             self._fail(job, Unavailable(f"no pod of federation {self._fleet.federation} is there; start one with `cpods pod start`"))
-
-    async def _learn(self, pod: str, job: Job) -> None:
-        try:
-            await self._fleet.fingerprint(pod, job.fit, job.step)
-        finally:
-            self._learning.discard((pod, job.fit))
-            self._wake.set()
 
     async def _send(self, pod: str, jobs: list[Job]) -> None:
         """Sends orders and takes the leases; what cannot be sent goes back to the waiting ones."""
@@ -402,12 +292,16 @@ class Dispatcher:
         self._leased.pop(job.id, None)
         self._leases.end(job.id)
         job.pod, job.unanswered = "", 0
+        self._placement.came_back(job)
         if not job.done.done():
             self._waiting[job.id] = job
+            self._place_again(job)
             self._wake.set()
 
     def _fail(self, job: Job, error: BaseException) -> None:
         self._waiting.pop(job.id, None)
+        self._unplaced.pop(job.id, None)
+        self._placement.came_back(job)
         if not job.done.done():
             job.done.set_exception(error)
 
@@ -437,6 +331,7 @@ class Dispatcher:
             for step_id in self._leases.pod_lost(pod):
                 self._died(step_id)
         self._put_back(pod, [*self._leased.values()])  # and what was not answered with a lease yet
+        self._placement.gone(pod)
 
     def _died(self, step_id: str) -> None:
         """The pod that had a step is gone, or silent past its lease: another one gets it, unless it has cost too many."""
@@ -453,60 +348,41 @@ class Dispatcher:
             "look at what it does to the machine, then build again"
         )
         self._leased.pop(job.id, None)
-        job.done.set_result(StepDone(job.id, self._sender.project, Cooked(None, None, problems=(Problem(text),), exit_code=1)))
+        end = StepDone(job.id, self._sender.project, Cooked(None, None, problems=(Problem(text),), exit_code=1))
+        self._placement.finished(job, job.pod, end)
+        job.done.set_result(end)
 
-    # -- what pods tell --------------------------------------------------------------------------------------------
+    # -- what pods tell (hearing.Listener) ------------------------------------------------------------------------
 
-    async def _on_result(self, message: Message) -> bytes | None:
-        *_, pod, kind = message.subject.split(".")
-        if message.sender not in ("", pod):
-            return None
-        if kind == "done":
-            ends: wire.Wire = wire.decode(message.payload, *_DONE)
-            if isinstance(ends, Detour):  # by the way: it may take long, and leases are renewed behind it
-                self._spawn(self._on_detour(pod, ends, message.reply))
-                return None
-            assert isinstance(ends, Done)
-            return await self._on_done(pod, ends)
-        said: wire.Wire = wire.decode(message.payload, *_SAID)
-        if isinstance(said, Renewal):
-            self._leases.renew(said.ids, pod, asyncio.get_running_loop().time(), said.seconds)
-        elif isinstance(said, LogChunk):
-            self.on_log(said.id, said.text)
-        elif isinstance(said, Edited) and said.project == self._sender.project:
-            self.on_edited(said)
-        return None
-
-    async def _on_detour(self, pod: str, detour: Detour, reply: str) -> None:
-        """Ends of steps that were too long for a message. If they cannot be had, the pod tells of them again."""
-        key = (pod, detour.artefact.digest)
-        if key in self._fetching:
-            return
-        self._fetching.add(key)
-        try:
-            answer = await self._on_done(pod, wire.decode(await self._sender.fetched(detour.artefact, pod), Done))
-            if answer is not None and reply:
-                await self._bus.publish(reply, answer)
-        except Unavailable as error:
-            self._tell(f"the results of {pod} cannot be had yet: {error}", error)
-        finally:
-            self._fetching.discard(key)
-
-    async def _on_done(self, pod: str, done: Done) -> bytes | None:
+    async def ended(self, pod: str, steps: Sequence[StepDone]) -> list[Ack]:
         """Ends of steps: first made to count, then told to whoever waits, then acknowledged."""
-        own = [one for one in done.steps if one.project == self._sender.project]
-        if not own:  # another build of the same member answers
-            return None
         try:
-            acks = await self._accept(pod, own)
+            acks = await self._accept(pod, steps)
         except Exception as error:  # a full disk, a damaged catalogue: the build cannot know what it has
             self.give_up(error)
             raise
-        for one in own:
+        for one in steps:
             job = self._leased.get(one.id) or self._waiting.get(one.id)
             if job is not None and not job.done.done():
                 self._finish(job, pod, one)
-        return wire.encode(Acks(tuple(acks)))
+        return acks
+
+    def renewed(self, pod: str, renewal: Renewal) -> None:
+        """These steps still run there."""
+        self._leases.renew(renewal.ids, pod, asyncio.get_running_loop().time(), renewal.seconds)
+
+    def said(self, step_id: str, text: str) -> None:
+        """What a tool said."""
+        self.on_log(step_id, text)
+
+    def edited(self, edited: Edited) -> None:
+        """Files of this project were changed on a pod."""
+        self.on_edited(edited)
+
+    @staticmethod
+    def troubled(text: str, error: BaseException) -> None:
+        """Something went wrong that nobody waits for."""
+        asyncio.get_running_loop().call_exception_handler({"message": text, "exception": error})
 
     def _finish(self, job: Job, pod: str, end: StepDone) -> None:
         """A job has an end, unless it is only that this pod could not carry it out: then others are asked first."""
@@ -521,8 +397,7 @@ class Dispatcher:
         if job.pod not in ("", pod):  # it was given to another pod meanwhile, in vain
             self._spawn(self._cancel(job.id, job.pod))
         job.pod = pod
-        if end.cooked.execution is not None:
-            self._step_seconds += (end.cooked.execution.seconds - self._step_seconds) / 8
+        self._placement.finished(job, pod, end)
         job.done.set_result(end)
         self._wake.set()
 
@@ -535,9 +410,5 @@ class Dispatcher:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:  # a mistake of ours: without this task the build would wait for ever
-            self._tell("dispatch failed", error)
+            self.troubled("dispatch failed", error)
             self.give_up(error)
-
-    @staticmethod
-    def _tell(text: str, error: BaseException) -> None:
-        asyncio.get_running_loop().call_exception_handler({"message": text, "exception": error})

@@ -15,8 +15,9 @@ from cpods.errors import Unavailable
 from cpods.eyes import Eyes
 from cpods.ids import GLOB_FACT, FilePath
 from cpods.majordomo.context import log_name
-from cpods.majordomo.far.dispatch import Dispatcher, Job
+from cpods.majordomo.far.dispatch import Dispatcher
 from cpods.majordomo.far.estate import Estate
+from cpods.majordomo.far.jobs import Job
 from cpods.majordomo.far.landscape import Ground, Landscape, Shown
 from cpods.majordomo.keys import Keys
 from cpods.majordomo.planning import Planned
@@ -78,6 +79,7 @@ class FarKitchen:
         self.planned: Planned
         self.logs: dict[str, str] = {}
         self.ready: Callable[[], Awaitable[None]] = _at_once
+        self.on_end: Callable[[str, Step | None, StepDone], None] = lambda pod, step, done: None
         self._insignificant: dict[FilePath, tuple[str, ...]] = {}
         self._filtering: list[Step] = []
 
@@ -163,7 +165,8 @@ class FarKitchen:
         rows = self._wanted_rows(request, shown)
         sizes = {row.digest: row.size for row in rows}
         sizes.update((version.digest, version.size) for version in order.overlay.values() if version is not None)
-        job = Job(request, order.step, [*sizes.items()], self._keys.fit_name(order.step))
+        tree = shown.tree if request.wanted is None else None
+        job = Job(request, order.step, [*sizes.items()], self._keys.fit_name(order.step), request.inputs if tree else rows, tree)
         self._accepted.pop(request.id, None)
         self._awaited[request.id] += 1
         try:
@@ -229,6 +232,7 @@ class FarKitchen:
         if key in self._counted:
             return
         self._counted.add(key)
+        self.on_end(pod, self._steps.get(done.id), done)
         by = self.fetched.setdefault(pod, {})
         for holder, moved in fresh:
             by[holder] = by.get(holder, 0) + moved

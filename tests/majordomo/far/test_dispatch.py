@@ -1,22 +1,25 @@
 """Dispatch: each step ends once, whatever becomes of pods, orders, leases, answers and the broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from cpods.errors import Unavailable
-from cpods.majordomo.far.dispatch import LIMITS, Dispatcher, Job
+from cpods.majordomo.far.dispatch import Dispatcher
 from cpods.majordomo.far.fleet import Fleet
+from cpods.majordomo.far.history import History
+from cpods.majordomo.far.jobs import LIMITS, Job
+from cpods.majordomo.far.placing import Placer
 from cpods.model import Artefact, Step
 from cpods.net import subjects
 from cpods.net.memory import MemoryBus
 from cpods.net.messages import Ack, Acks, Detour, Done, Edited, LogChunk, Owned, StepDone, StepRequest
 from cpods.net.wire import decode, encode
 from cpods.orders import Order
-from cpods.ports import Message
-from cpods.store.memory import MemoryObjects
+from cpods.ports import Memory, Message
+from cpods.store.memory import MemoryCatalogue, MemoryObjects
 from tests.helpers.playedpods import BOSS, FEDERATION, FINGERPRINT, LEASE_SECONDS, STATUS_SECONDS, BreakableBus, PlayedPod, Town
 from tests.helpers.stilltime import StillLoop, play
 
@@ -37,11 +40,14 @@ class Desk:
         self.bus = BreakableBus(town.broker, BOSS)
         self.fleet = Fleet(self.bus, FEDERATION)
         self.failing: Exception | None = None
-        self.choose: Callable[[Sequence[str]], str] = lambda pods: pods[0]
-        self.dispatcher = Dispatcher(self.bus, self.fleet, self, self._choose, self._accept)
+        self.placer = Placer("least-loaded", self, self.fleet, History(Memory(), MemoryCatalogue().save))
+        self.dispatcher = Dispatcher(self.bus, self.fleet, self, self.placer, self._accept)
 
-    def _choose(self, job: Job, pods: Sequence[str], running: Callable[[str], int]) -> str:
-        return self.choose(pods)
+    def holders(self, digest: str) -> list[str]:
+        return []
+
+    def is_here(self, digest: str) -> bool:
+        return True
 
     async def _accept(self, pod: str, steps: Sequence[StepDone]) -> list[Ack]:
         if self.failing is not None:
@@ -568,11 +574,12 @@ def test_a_mistake_in_placement_ends_the_build_instead_of_hanging_it() -> None:
     async def story() -> None:
         town = Town()
 
-        def mistaken(pods: Sequence[str]) -> str:
-            raise ZeroDivisionError
+        class Mistaken(Placer):
+            def hand_out(self) -> list[tuple[Job, str]]:
+                raise ZeroDivisionError
 
         async with desk(town, "east") as one:
-            one.choose = mistaken
+            one.placer.__class__ = Mistaken
             with pytest.raises(ZeroDivisionError):
                 await one.run("a")
 
@@ -669,11 +676,14 @@ def test_a_step_that_is_cancelled_before_its_order_went_out_never_reaches_a_pod(
             assert await one.fleet.fingerprint("east", "cc", one.job("a").step) == FINGERPRINT
             running = one.run("a")
 
-            def chosen(pods: Sequence[str]) -> str:
-                running.cancel()
-                return pods[0]
+            class Late(Placer):
+                def hand_out(self) -> list[tuple[Job, str]]:
+                    sent = super().hand_out()
+                    if sent:
+                        running.cancel()
+                    return sent
 
-            one.choose = chosen
+            one.placer.__class__ = Late
             await asyncio.wait([running])
             await asyncio.sleep(3)
             assert town.pods["east"].orders == []

@@ -228,9 +228,8 @@ def test_a_product_whose_pod_is_away_is_no_edit(tmp_path: Path) -> None:
         async with farside(tmp_path, town, CHAIN, ["east", "west"]) as side:
             side.write("src.txt", "hello")
             town.pods["east"].work = honest
-            side.placer.choose = lambda job, pods, running: "east" if job.step.name == "a" else "west"  # type: ignore[method-assign]
-            side.dispatcher._choose = side.placer.choose
             await side.cook("a")
+            side.fleet.statuses["east"] = msgspec.structs.replace(side.fleet.statuses["east"], state="draining")
             cooking = asyncio.ensure_future(side.cook("b"))
             west = town.pods["west"]
             request = await the_order(west)
@@ -288,6 +287,8 @@ def test_an_end_that_comes_again_counts_once_and_gets_the_same_answer(tmp_path: 
         town = Town()
         async with farside(tmp_path, town, CHAIN, ["east"]) as side:
             side.write("src.txt", "hello")
+            counted: list[tuple[str, str]] = []
+            side.kitchen.on_end = lambda pod, step, done: counted.append((pod, step.name if step is not None else ""))
             cooking = asyncio.ensure_future(side.cook("a"))
             east = town.pods["east"]
             request = await the_order(east)
@@ -297,6 +298,7 @@ def test_an_end_that_comes_again_counts_once_and_gets_the_same_answer(tmp_path: 
             assert again == east.acks[request.id][0]
             assert again.owned == {"a.txt": 1}
             assert side.kitchen.fetched == {"east": {"boss": 5}}
+            assert counted == [("east", "a")]
 
     play(story())
 

@@ -1,7 +1,8 @@
 """A seeded simulation: builds on pods that die, stall, come back, refuse, answer twice and lose things, under a broker that goes.
 
 What must hold: each step ends, with the one right result; epochs of a path rise one by one; no two pods are told that they
-own a path at one epoch; nothing is left running. Each failure names its seed.
+own a path at one epoch; nothing is left running; the decisions of placement can be made again from what it was told, by every
+strategy. Each failure names its seed.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ import pytest
 from cpods.model import Step
 from cpods.net.messages import StepRequest
 from cpods.orders import Cooked
+from cpods.scheduler.decisions import replay
+from cpods.scheduler.placement import STRATEGIES
 from tests.helpers.farside import FarSide, farside, shell
 from tests.helpers.playedpods import LEASE_SECONDS, PlayedPod, Town, digest_of
 from tests.helpers.stilltime import play
 
-BLOCKS, SEEDS = 8, 15
+BLOCKS, SEEDS = 4, 30
 PODS = ("east", "north", "west")
 #: Fewer than it takes to call a step deadly.
 LOSSES_MAX = 2
@@ -152,7 +155,7 @@ async def to_the_end(side: FarSide, step: Step, done: dict[str, "asyncio.Task[Co
 async def story(seed: int, folder: Path, happened: Counter[str]) -> None:
     rng = random.Random(seed)
     town, steps = Town(), random_steps(rng)
-    async with farside(folder, town, steps, PODS) as side:
+    async with farside(folder, town, steps, PODS, strategy=[*STRATEGIES][seed % len(STRATEGIES)]) as side:
         side.write("one.src", "one")
         side.write("two.src", "two")
         trouble = Trouble(rng, town, side)
@@ -168,6 +171,7 @@ async def story(seed: int, folder: Path, happened: Counter[str]) -> None:
         await side.estate.flush()
         happened += trouble.happened
         check(steps, side, town, {name: task.result() for name, task in done.items()})
+    assert replay(bytes(side.decisions)) == side.decisions
 
 
 def check(steps: list[Step], side: FarSide, town: Town, cooked: dict[str, Cooked]) -> None:
