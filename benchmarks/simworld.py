@@ -90,25 +90,26 @@ class World:
         self._decide(self.driver.first())
         left = len(load.runtime)
         makespan = 0.0
+        events, life, pop = self.events, self.life, heapq.heappop
         while left:
-            if not self.events:
+            if not events:
                 raise Deadlock(f"{load.name}: {left} steps never started")
-            self.now = self.events[0][0]
+            self.now = now = events[0][0]
             ready: list[int] = []
             ended = False
-            while self.events and self.events[0][0] == self.now:
-                _, kind, step, pod, life = heapq.heappop(self.events)
+            while events and events[0][0] == now:
+                _, kind, step, pod, born = pop(events)
                 if kind == _INPUTS:
-                    if life == self.life[pod]:
+                    if born == life[pod]:
                         self._put(step, pod)
                     continue
                 ended = True
                 if kind == _DEATH:
                     ready += self._die(step)
-                elif life == self.life[pod]:
+                elif born == life[pod]:
                     if not self.ever[step]:
                         left -= 1
-                        makespan = self.now
+                        makespan = now
                     ready += self._finish(step, pod)
             if ended:
                 self._decide(self._ready(ready) if self.awaited else ready)
@@ -165,13 +166,14 @@ class World:
 
     def _decide(self, ready: list[int]) -> None:
         told = self.chronicle
-        clock = time.process_time
+        clock = time.perf_counter
         if ready:
-            if not self.held:
+            if not self.held and len(ready) > 1:
                 ready.sort()
+            holders, inputs = self.holders, self.inputs
             for step in ready:
-                for file in self.inputs[step]:
-                    if not self.holders[file]:  # made by a step that comes later: external to this one
+                for file in inputs[step]:
+                    if not holders[file]:  # made by a step that comes later: external to this one
                         self.early.add(file)
                         self._hold(self._origin(file), [file])
             begun = clock()
@@ -190,14 +192,14 @@ class World:
 
     def _arrive(self, step: int, pod: int) -> None:
         """A step comes to its pod: what it lacks is pulled."""
-        there, size, now = self.there[pod], self.load.size, self.now
+        there, size, now, holders = self.there[pod], self.load.size, self.now, self.holders
         ready = now
         pulled = 0
         for file in self.inputs[step]:
             when = there.get(file)
             if when is None:
                 there[file] = when = self._pull(file, pod) if self.shared else self._pull_alone(size[file], pod)
-                self.holders[file] += 1
+                holders[file] += 1
                 pulled += size[file]
                 self.fetches += 1
             if when > ready:

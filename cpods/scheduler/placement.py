@@ -199,8 +199,8 @@ class Locality(_Base):
     """Delay costs nothing until it would push the projected end of the whole build; up to there only bytes count, beyond there
     it is the earliest finish plus a price for each byte.
 
-    Compared are the pods that hold most, the least loaded, a drawn one, and the one to which the readers of the step's outputs
-    are drawn. The projected end only grows: by the longest chain, the work that is left, and the best finish of each step that
+    Compared are the pods that hold most, the least loaded, and the one to which the readers of the step's outputs are drawn. The
+    projected end only grows: by the longest chain, the work that is left, and the best finish of each step that
     was placed; by the best, not by the chosen one, or each bargain would make room for the next.
     """
 
@@ -244,13 +244,15 @@ class Locality(_Base):
         end = self._project(min(found)[0] + tail, look, now)
         weights = self.weights
         slack, ties, price = weights.slack * end - tail, weights.ties, self.price(look)
-        costs = []
+        least: tuple[float, int, int, float] | None = None
         for finish, missing, pod in found:
             cost = (finish if finish > slack else slack) + ties * finish + price * missing
             if pull and pod in pull:
                 cost -= weights.lookahead / bandwidth[pod] * pull[pod]
-            costs.append((cost, missing, pod, finish))
-        _, missing, pod, finish = min(costs)
+            if least is None or cost < least[0] or (cost == least[0] and (missing, pod) < least[1:3]):
+                least = (cost, missing, pod, finish)
+        assert least is not None
+        _, missing, pod, finish = least
         delay = (finish - slack if finish > slack else 0.0) + ties * finish
         return Decision(step, pod, (delay, price * missing, finish, float(missing), end))
 
@@ -286,7 +288,6 @@ class Locality(_Base):
             return []
         pods = list(held) if len(held) <= holders else sorted(held, key=held.__getitem__, reverse=True)[:holders]
         pods.append(look.least(now, allowed))
-        pods.append(alive[((step + 1) * 0x9E3779B1 + self.seed >> 7) % len(alive)])
         if pull:
             pods.append(max(pull, key=pull.__getitem__))
         if len(look.alive) == len(look.pods):

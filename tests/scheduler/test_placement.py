@@ -259,7 +259,6 @@ class PlainLocality:
     def candidates(self, known: Known, step: int, may: list[int], allowed: set[int] | None) -> tuple[list[int], list[int]]:
         """Pods that are compared for sure, and those one of which is compared besides."""
         sure = {*holders(known, step, may), min(may, key=lambda pod: (free(known, pod), pod))}
-        sure.add(may[((step + 1) * 0x9E3779B1 + self.seed >> 7) % len(may)])
         pull = {pod: self.attracted(known, step, pod) for pod in range(len(known.plain.pods)) if allowed is None or pod in allowed}
         most = max(pull.values(), default=0.0)
         drawn = [pod for pod in pull if most and pull[pod] >= most * (1 - 1e-9) and pod in may]
