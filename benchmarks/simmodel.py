@@ -43,7 +43,7 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """``makespan`` and ``lower_bound`` (no transfers) in simulated seconds; ``decision_seconds``: processor time of all decisions.
+    """``makespan`` and ``lower_bound`` (no transfers) in simulated seconds; ``decision_seconds``: what all decisions took here.
 
     ``handing_seconds``: of saying what goes where when, with stealing. ``edge_bytes``: sizes of all inputs of all steps.
     """

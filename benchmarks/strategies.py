@@ -96,7 +96,8 @@ def run(quick: bool, repeats: int, folder: str, progress: Progress) -> Iterator[
     )
     with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
         for setting in _SETTINGS[: 1 if quick else None]:
-            instances = _simulated(pool, setting, small, list(STRATEGIES), progress)
+            strategies = list(STRATEGIES) if setting is _PLAIN else _STRONGEST
+            instances = _simulated(pool, setting, small, strategies, progress)
             yield from _by_recipe(setting, instances, _SIZES[0])
             yield from summary(setting, instances, f"{_SIZES[0]:,} tasks")
             if setting is _PLAIN and not quick:
