@@ -7,9 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.workload import Workload
 from cpods.scheduler.allotment import AHEAD
-from cpods.scheduler.outlook import Outlook
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -65,11 +63,3 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class Deadlock(Exception):
     """Steps are left that nothing will ever start: a mistake of the simulation or of what it runs."""
-
-
-def lower_bound(workload: Workload, slots: int) -> float:
-    """The longest chain, or all work spread evenly over the slots: whichever is longer."""
-    look = Outlook()
-    look.add_steps(workload.runtime, [()] * len(workload.runtime), [()] * len(workload.runtime))
-    look.rank_steps(workload.followers)
-    return max(look.critical, sum(workload.runtime) / slots)

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import get_args
 
-from benchmarks.simmodel import Config, Deadlock, Outcome, lower_bound
+from benchmarks.simmodel import Config, Deadlock, Outcome
 from benchmarks.simworld import World
-from benchmarks.workload import Workload
+from benchmarks.workload import Workload, lower_bound
 from benchmarks.workloads import CHOICES, by_name
 from cpods.scheduler.placement import STRATEGIES, Strategy
 

@@ -12,9 +12,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from benchmarks.simmodel import Config, Deadlock, Outcome, lower_bound
+from benchmarks.simmodel import Config, Deadlock, Outcome
 from benchmarks.simready import ByCore, Counting, Driver
-from benchmarks.workload import Workload
+from benchmarks.workload import Workload, edge_bytes, lower_bound
 from cpods.scheduler.allotment import Allotment
 from cpods.scheduler.decisions import Chronicle
 from cpods.scheduler.outlook import Outlook
@@ -32,7 +32,7 @@ class World:
         self.config = config
         steps = len(workload.runtime)
         self.rng = random.Random(config.seed)
-        self.inputs = [list(dict.fromkeys(files)) for files in workload.inputs]
+        self.inputs = workload.inputs
         self.driver: Driver = ByCore(workload) if config.driver == "core" else Counting(workload)
         self.look = Outlook(egress=config.egress, arrivals=not config.held)
         allotment = Allotment(strategy, self.look, ahead=None if config.held else config.ahead, steals=config.steals)
@@ -115,11 +115,10 @@ class World:
                 self._decide(self._ready(ready) if self.awaited else ready)
         chronicle = self.chronicle
         chronicle.close()
-        size = load.size
         return Outcome(
             makespan=makespan,
             moved_bytes=self.moved,
-            edge_bytes=sum(size[file] for files in self.inputs for file in files),
+            edge_bytes=edge_bytes(load),
             fetches=self.fetches,
             steps=len(load.runtime),
             runs=self.runs,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.compare import FLOOR, geometric_mean
 from benchmarks.simulate import Config, Outcome, simulate
 from benchmarks.suite import Benchmark, CannotMeasure, Progress, Row
 from benchmarks.workloads import RECIPES, by_name
@@ -20,8 +21,6 @@ from cpods.scheduler.placement import STRATEGIES
 OURS, PEER, LEAST = "locality", "earliest-finish", "least-loaded"
 #: Only these are simulated where there is much to simulate: ours, and the rivals that ever were the best.
 _STRONGEST = (OURS, PEER, LEAST, "dask-like")
-#: A ratio of bytes is taken of at least this part of all that steps read: an instance in which nothing moves would rule the mean.
-FLOOR = 0.001
 _SEEDS = (1, 2, 3, 4, 5)
 _SPEEDS = (100, 10)
 _SIZES = (1000, 10000)
@@ -189,10 +188,15 @@ def summary(setting: Setting, instances: Sequence[Instance], what: str) -> Itera
         of_speed = [instance for instance in instances if instance.mbps == mbps]
         total = sum(one.outcomes[OURS].moved_bytes for one in of_speed) / sum(one.outcomes[PEER].moved_bytes for one in of_speed)
         yield row(f"total bytes to {PEER}'s, {mbps} MB/s", [total], "total", "bytes total")
-    yield row(f"bytes to {PEER}'s, geometric mean", [_mean(one.bytes_ratio(OURS, PEER) for one in instances)], "mean", "bytes mean")
+    yield row(
+        f"bytes to {PEER}'s, geometric mean", [geometric_mean([one.bytes_ratio(OURS, PEER) for one in instances])], "mean", "bytes mean"
+    )
     yield row(f"bytes to {PEER}'s, worst", [max(one.bytes_ratio(OURS, PEER) for one in instances)], "bytes worst", "bytes worst")
     yield row(
-        f"makespan to {PEER}'s, geometric mean", [_mean(one.makespan_ratio(OURS, PEER) for one in instances)], "makespan", "makespan mean"
+        f"makespan to {PEER}'s, geometric mean",
+        [geometric_mean([one.makespan_ratio(OURS, PEER) for one in instances])],
+        "makespan",
+        "makespan mean",
     )
     yield row(
         f"makespan to {PEER}'s, worst", [max(one.makespan_ratio(OURS, PEER) for one in instances)], "makespan worst", "makespan worst"
@@ -207,14 +211,8 @@ def summary(setting: Setting, instances: Sequence[Instance], what: str) -> Itera
         f"bytes to {LEAST}'s, worst", [max(one.bytes_ratio(OURS, LEAST) for one in instances)], "least bytes worst", "least bytes worst"
     )
     best = [one.makespan_ratio(OURS, one.best_rival()) for one in instances]
-    yield row("makespan to the best rival's of each instance, geometric mean", [_mean(best)], "", "best mean")
+    yield row("makespan to the best rival's of each instance, geometric mean", [geometric_mean(best)], "", "best mean")
     yield row("makespan to the best rival's of each instance, worst", [max(best)], "", "best worst")
-
-
-def _mean(ratios: Iterable[float]) -> float:
-    """The geometric mean."""
-    logs = [math.log(ratio) for ratio in ratios]
-    return math.exp(sum(logs) / len(logs))
 
 
 BENCHMARK = Benchmark(

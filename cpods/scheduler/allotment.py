@@ -66,7 +66,7 @@ class Allotment:
         self._allowed: dict[int, Collection[int]] = {}
         self._unplaced: dict[int, Collection[int] | None] = {}
         self._touched: set[int] = set()
-        #: Pods with an idle slot that found nothing to take: they look again when anything happens.
+        #: Pods with an idle slot that found nothing to take; from ``_again`` on they look again.
         self._hungry: set[int] = set()
         self._again = 0.0
         self._order = 0

@@ -4,7 +4,7 @@ Knows no clock, no I/O and no randomness but a seed; what pods hold and do is th
 """
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -332,8 +332,8 @@ class Locality(_Base):
         return near
 
 
-def _near(step: int, look: Outlook) -> tuple[dict[int, int], int, list[int]]:
-    """Input bytes by the pods that hold some, all input bytes, and the files that so many hold that they were not looked at."""
+def _near(step: int, look: Outlook, crowd: int = _CROWD) -> tuple[dict[int, int], int, list[int]]:
+    """Input bytes by the pods that hold some, all input bytes, and the files that more than ``crowd`` hold: not looked at."""
     size, where = look.size, look.where
     held: dict[int, int] = {}
     total, wide = 0, []
@@ -341,7 +341,7 @@ def _near(step: int, look: Outlook) -> tuple[dict[int, int], int, list[int]]:
         length = size[file]
         total += length
         holders = where[file]
-        if len(holders) > _CROWD:
+        if len(holders) > crowd:
             wide.append(file)
         else:
             for pod in holders:
@@ -380,17 +380,6 @@ def _allowed(look: Outlook, allowed: Collection[int] | None) -> Sequence[int]:
 
 def _held(step: int, look: Outlook, allowed: Collection[int] | None) -> tuple[dict[int, int], int]:
     """Input bytes by the pods that hold some and may get the step, and all input bytes."""
-    size, where, slots = look.size, look.where, look.slots
-    held: dict[int, int] = {}
-    total = 0
-    for file in look.inputs[step]:
-        length = size[file]
-        total += length
-        for pod in where[file]:
-            held[pod] = held.get(pod, 0) + length
+    slots = look.slots
+    held, total, _ = _near(step, look, crowd=len(slots))
     return {pod: length for pod, length in held.items() if slots[pod] > 0 and (allowed is None or pod in allowed)}, total
-
-
-def names(strategies: Iterable[str] = ()) -> str:
-    """The strategies' names for a message."""
-    return ", ".join(strategies or STRATEGIES)
