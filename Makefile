@@ -35,7 +35,7 @@ demo: setup
 demo-federation: setup
 	$(BIN)/python scripts/demo_federation.py
 
-# Tests of one file stay in one process: some share what they built.
+# Tests of one file stay in one process: some share what they built (but for walks: tests/helpers/spreading.py).
 test: setup
 	$(PYTEST) -n $(JOBS) --dist loadfile
 

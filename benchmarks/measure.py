@@ -16,7 +16,8 @@ Figure = TypeVar("Figure")
 
 #: Given to every measured program, so that no run differs from another by its environment.
 STEADY = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
-
+#: Not given to any: a Python program that may not keep its bytecode is compiled anew at each call, which no user's is.
+UNWANTED = ("PYTHONDONTWRITEBYTECODE",)
 
 #: Starts a program with both outputs in its own standard error; prints errno, exit code, seconds, processor seconds, KiB.
 _STARTER = """
@@ -74,6 +75,12 @@ class Ratio(NamedTuple):
     highest: float
 
 
+def surroundings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a measured program: this process's own, made steady, with some variables set besides."""
+    own = {name: value for name, value in os.environ.items() if name not in UNWANTED}
+    return {**own, **STEADY, **(environment or {})}
+
+
 def run_once(case: Case, environment: Mapping[str, str] | None = None) -> Run:
     """Prepares and runs a case. Raises Failed with what the program said, OSError if it cannot be started."""
     case.before()
@@ -81,7 +88,7 @@ def run_once(case: Case, environment: Mapping[str, str] | None = None) -> Run:
         ran = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _STARTER, *case.argv],
             cwd=case.folder,
-            env={**os.environ, **STEADY, **(environment or {})},
+            env=surroundings(environment),
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,

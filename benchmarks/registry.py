@@ -16,6 +16,8 @@ WHERE = {
     "placement": "benchmarks.placement:BENCHMARK",
     "overhead": "benchmarks.overhead:BENCHMARK",
     "toolruns": "benchmarks.toolruns:BENCHMARK",
+    "latex": "benchmarks.latex:BENCHMARK",
+    "watch": "benchmarks.watch:BENCHMARK",
     "transfer": "benchmarks.transfer:BENCHMARK",
     "dispatch": "benchmarks.dispatch:BENCHMARK",
     "locate": "benchmarks.locate:BENCHMARK",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import STEADY, in_turn
+from benchmarks.measure import in_turn, surroundings
 from benchmarks.suite import Benchmark, CannotMeasure, Progress, Row
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -280,7 +280,7 @@ def _ninja(folder: Path) -> Built:
 def _call(folder: Path, words: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[float, str]:
     """(wall seconds, what it said). Raises CannotMeasure if it fails."""
     begun = time.monotonic()
-    ran = subprocess.run(words, cwd=folder, env={**os.environ, **STEADY, **(more or {})}, capture_output=True, check=False)
+    ran = subprocess.run(words, cwd=folder, env=surroundings(more), capture_output=True, check=False)
     seconds = time.monotonic() - begun
     said = (ran.stdout + ran.stderr).decode("utf-8", "replace")
     if ran.returncode:

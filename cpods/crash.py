@@ -4,11 +4,8 @@ Knows no command and no build.
 """
 
 import os
-import platform
 import sys
-import tempfile
 import time
-import traceback
 from typing import TextIO
 
 from cpods import __version__
@@ -18,6 +15,9 @@ EXIT_CODE = 1
 
 def crashed(state_folder: str, error: BaseException) -> str:
     """Writes the traceback into ``log/`` of a project's state folder (else the temporary folder); the sentence for the user."""
+    import platform
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     head = f"cpods {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     what = f"an error inside cpods ({type(error).__name__}: {str(error).partition(chr(10))[0][:200]})"
@@ -36,4 +36,6 @@ def _crash_log(folder: str) -> TextIO:
         os.makedirs(folder, exist_ok=True)
         return open(os.path.join(folder, name), "w", encoding="utf-8", errors="backslashreplace")
     except OSError:
+        import tempfile
+
         return open(os.path.join(tempfile.gettempdir(), f"cpods-{name}"), "w", encoding="utf-8", errors="backslashreplace")

@@ -13,13 +13,17 @@ ToolMatch = Literal["same", "any"]
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The ``[project]`` table. ``date`` is ``today`` or ``YYYY-MM-DD``; ``env`` names variables that every step gets."""
+    """The ``[project]`` table. ``date`` is ``today`` or ``YYYY-MM-DD``; ``env`` names variables that every step gets.
+
+    ``preamble``: as in a LaTeX document, for those that say nothing of it.
+    """
 
     name: str = ""
     goals: tuple[str, ...] = ()
     date: str = "today"
     until_stable: bool = False
     env: tuple[str, ...] = ()
+    preamble: Literal["run", "cache"] = "run"
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +57,7 @@ class LatexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``engine`` ``latex`` makes DVI, from which dvips and ps2pdf make what ``output`` asks for. ``shell_escape``: any
     program, or only those that are named. ``figures``: whether pictures that the document externalises are steps.
+    ``preamble``: whether it is run in each pass, or once, and kept in a format.
     """
 
     main: str
@@ -63,6 +68,7 @@ class LatexDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: Literal["auto", "none"] = "auto"
     figures: Literal["auto", "none"] = "auto"
     rules: tuple[Rule, ...] = ()
+    preamble: Literal["project", "run", "cache"] = "project"
     jobname: str = ""
     synctex: bool = True
     shell_escape: bool | tuple[str, ...] = False
@@ -180,7 +186,10 @@ Declaration = Document | MetapostDeclaration | ShellDeclaration | CompilerDeclar
 
 
 class Project(msgspec.Struct, frozen=True):
-    """A project as the user wrote it. ``where[i]`` is ``file:line`` of declaration ``i``; ``file`` is empty for a bare ``.tex``."""
+    """A project as the user wrote it. ``where[i]`` is ``file:line`` of declaration ``i``; ``file`` is empty for a bare ``.tex``.
+
+    ``positions``: where only some of the declarations are here, the place in the project file of each.
+    """
 
     settings: ProjectSettings
     store: StoreSettings
@@ -188,3 +197,4 @@ class Project(msgspec.Struct, frozen=True):
     where: tuple[str, ...] = ()
     file: str = ""
     federation: FederationSettings = FederationSettings()
+    positions: tuple[int, ...] = ()

@@ -16,6 +16,8 @@ DEFAULT_ALGORITHM = "xxh3"
 ALGORITHMS = ("xxh3", "blake3")
 _HEX_LENGTH = {"xxh3": 32, "blake3": 64}
 _BLOCK_BYTES = 1 << 20
+#: A buffer of more than this would be mapped and unmapped at each read: that costs more than a small file's hash.
+_FIRST_BYTES = 64 << 10
 
 
 class Hasher(Protocol):
@@ -56,8 +58,12 @@ def of_bytes(data: bytes, algorithm: str = DEFAULT_ALGORITHM) -> str:
 
 def of_parts(parts: Iterable[str], algorithm: str = DEFAULT_ALGORITHM) -> str:
     """Digest of a sequence of texts; each is length-prefixed, so that no two sequences collide by concatenation."""
+    known = list(parts)
+    text = "".join([f"{len(part)}:{part}" for part in known])
+    if text.isascii():  # nearly always; then lengths in bytes are those in characters
+        return of_bytes(text.encode(), algorithm)
     pieces: list[bytes] = []
-    for part in parts:
+    for part in known:
         data = part.encode("utf-8", "surrogateescape")
         pieces += (b"%d:" % len(data), data)
     return of_bytes(b"".join(pieces), algorithm)
@@ -67,9 +73,12 @@ def of_descriptor(descriptor: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[
     """(digest, size in bytes) of an open file from its current position, read in blocks. Raises OSError."""
     hasher = new_hasher(algorithm)
     size = 0
-    while block := os.read(descriptor, _BLOCK_BYTES):
+    wanted = _FIRST_BYTES
+    while block := os.read(descriptor, wanted):
         hasher.update(block)
         size += len(block)
+        if len(block) == wanted:
+            wanted = _BLOCK_BYTES
     return finish(hasher, algorithm), size
 
 

@@ -38,6 +38,7 @@ from cpods.net.roster import Roster
 from cpods.net.stewardship import AskHandovers, Handovers, OwnerEntry, TookHandovers, mirror_key
 from cpods.net.storeserver import StoreServer
 from cpods.ports import Message
+from cpods.store.catalogue import SqlCatalogue
 from cpods.store.farfolder import FarFolder, FarObjects
 from cpods.wiring import POD, Site, project_id
 
@@ -62,6 +63,7 @@ class Far:
         server: StoreServer,
         serving: "asyncio.Future[tuple[str, int]]",
         site: Site,
+        catalogue: SqlCatalogue,
         choice: Choice,
     ) -> None:
         self.home = home
@@ -78,14 +80,13 @@ class Far:
         self._learning: asyncio.Future[None] | None = None
         self._telling: set[asyncio.Future[None]] = set()
         self._roster = home.roster
-        assert site.catalogue is not None
         self.objects = FarObjects(site.where.store, site.settings.algorithm, lambda digest: self.estate.held_size(digest))
         self.folder = FarFolder(site.where.root, self.objects, site.memory.files, site.clock, skip=(site.where.state, site.where.store))
         self.transfer = SftpTransfer(
             self.majordomo, self.objects, self._peer, home.identity.ssh_key, self._bad_holder, self.objects.has_here
         )
-        self.estate = Estate(POD, self.project, fleet, site.catalogue.ownership, self.objects, self.transfer)
-        self.history = History(site.memory, site.catalogue.save)
+        self.estate = Estate(POD, self.project, fleet, catalogue.ownership, self.objects, self.transfer)
+        self.history = History(site.memory, catalogue.save)
         self.results = SharingResults(site.results)
         self.sharing = Sharing(bus, fleet.federation, self.results)
         self.placer = Placer(choice.placement, self.estate, fleet, self.history, self._keep_decisions)
@@ -101,6 +102,7 @@ class Far:
         """Takes over the catalogue, and puts far products where the plan looks for them."""
         await self.estate.load()
         self._site.objects.close()
+        await asyncio.to_thread(self.objects.unpack)  # what others pull from here are files
         self._site.objects, self._site.folder = self.objects, self.folder
         for path, owner in self.estate.owners.items():
             written = self._site.memory.written.get(path)
@@ -408,7 +410,7 @@ async def joined(name: str, site: Site, choice: Choice, environment: Mapping[str
         fleet = Fleet(bus, home.federation.name)
         stack.push_async_callback(fleet.close)
         await fleet.start([member.name for member in roster.active().values() if member.role == POD_ROLE])
-        far = Far(home, bus, fleet, server, serving, site, choice)
+        far = Far(home, bus, fleet, server, serving, site, await site.full(), choice)
         builds.append(far)
         stack.push_async_callback(far.close)
         stack.push_async_callback(await bus.subscribe(subjects.events(fleet.federation), far.on_event))

@@ -25,6 +25,10 @@ STATE_FOLDER = ".cpods"
 #: In a step's environment this stands for the folder that its tools may keep caches in; who runs the step puts it there.
 TOOL_CACHE = "{tool-cache}"
 
+#: In a step's environment this stands for the search path with which its engine finds its format unpacked, if there is one. (Left as it
+#: is, it is a path that leads to the usual places.)
+UNPACKED_FORMATS = "{unpacked-formats}:"
+
 #: In a step's environment this stands for the value that TEXINPUTS has there.
 TEX_INPUTS = "{TEXINPUTS}"
 

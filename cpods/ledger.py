@@ -3,7 +3,11 @@
 Knows no step's meaning: objects first, then manifests, then the catalogue, then the journal forgets.
 """
 
-from collections.abc import Mapping
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from cpods.ids import FilePath
@@ -22,8 +26,8 @@ class JournalLike(Protocol):
     def started(self, step: str, pid: int, start_ticks: int) -> None:
         """A step's process is there."""
 
-    def end(self, step: str) -> None:
-        """It is recorded, or undone."""
+    def end(self, *steps: str) -> None:
+        """They are recorded, or undone."""
 
     def clear(self) -> None:
         """Nothing is under way: forget everything."""
@@ -38,12 +42,15 @@ class BuildLedger:
         self._results = results
         self._catalogue = catalogue
         self._journal = journal
-        self._open: set[str] = set()
+        #: What is under way, each with a number of its own: a step may run again while its first run is being saved.
+        self._open: dict[str, int] = {}
+        self._begun = itertools.count()
+        self.added_bytes = 0
 
     def begin(self, step: str, outputs: Mapping[FilePath, str]) -> None:
         """A plain step is about to run."""
         self._journal.begin(step, outputs)
-        self._open.add(step)
+        self._open[step] = next(self._begun)
 
     def started(self, step: str, pid: int, start_ticks: int) -> None:
         """The plain step's process is there."""
@@ -52,23 +59,55 @@ class BuildLedger:
     def end(self, step: str) -> None:
         """The plain step's outputs are restored."""
         self._journal.end(step)
-        self._open.discard(step)
+        self._open.pop(step, None)
 
     def intend(self, knot: str, files: dict[FilePath, str]) -> None:
         """These files are about to be published; a crash in between is made good by publishing all of them."""
         self._results.commit()
         self._journal.begin(PUBLISHING + knot, files)
-        self._open.add(PUBLISHING + knot)
+        self._open[PUBLISHING + knot] = next(self._begun)
 
     async def save(self, changes: Changes) -> None:
-        """One batch, durable when it returns. Raises OSError, StoreDamaged."""
-        recorded = {name for name in self._open if name in changes.results or name.startswith(PUBLISHING)}
-        self._objects.commit()
+        """One batch, durable when it returns; steps may go on meanwhile. Raises OSError, StoreDamaged."""
+        recorded = {name: number for name, number in self._open.items() if name in changes.results or name.startswith(PUBLISHING)}
+        self.added_bytes += sum(changes.artefacts.values())
+        if len(self._open) > len(recorded):
+            await _beside(self._objects.commit)  # most of it is waiting for the disk, and steps run
+        else:
+            self._objects.commit()
         self._results.record(self._project, changes)
         self._results.commit()
         if any(getattr(changes, field) for field in changes.__struct_fields__):
             await self._catalogue.save(changes)
-        for name in recorded:
-            self.end(name)
+        ended = [name for name, number in recorded.items() if self._open.get(name) == number]
+        for name in ended:
+            del self._open[name]
+        if ended:
+            self._journal.end(*ended)
         if not self._open:
             self._journal.clear()
+
+
+async def _beside(call: Callable[[], None]) -> None:
+    """Calls in a thread of its own while the loop goes on. asyncio.to_thread would load a module for it, and leave its thread."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not done.done():
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+    def run() -> None:
+        failure: BaseException | None = None
+        try:
+            call()
+        except BaseException as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(tell, failure)
+
+    threading.Thread(target=run, name="commit").start()
+    await done

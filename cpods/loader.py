@@ -68,8 +68,9 @@ def _bare_project(root: str, main: str, found: Project | None) -> Project:
     made = reader.bare(main, head)
     if found is None:
         return made
-    settings = msgspec.structs.replace(made.settings, date=found.settings.date, env=found.settings.env)
-    return msgspec.structs.replace(made, settings=settings, store=found.store)
+    settings = msgspec.structs.replace(made.settings, date=found.settings.date, env=found.settings.env, preamble=found.settings.preamble)
+    declarations = reader.with_preambles(made.declarations, settings)
+    return msgspec.structs.replace(made, settings=settings, store=found.store, declarations=declarations)
 
 
 def _as_path(root: str, goal: str, found: Project | None) -> str:

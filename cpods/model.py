@@ -41,7 +41,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     ``globs``: patterns whose listing is part of the reads. ``pure``: failed results may be kept.
     ``always_mirror``: run in a mirror even outside of a knot. ``tool_match``: whether a pod must have the same tools.
     ``parallel``: neighbours in pass order that have it (and one planner) run beside each other; all see the state before the
-    first of them. ``any_date``: a result of another day counts, even if the step's engine runs today.
+    first of them. ``any_date``: a result of another day counts, even if the step's engine runs today. ``ahead``: helpers that
+    run in front of this step in each pass, known before it ever ran; ``argv_after``: its command where all their outputs are there.
     """
 
     name: str
@@ -74,6 +75,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_match: Literal["same", "any"] = "same"
     parallel: bool = False
     any_date: bool = False
+    ahead: tuple["Step", ...] = ()
+    argv_after: tuple[str, ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True):

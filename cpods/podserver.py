@@ -270,6 +270,7 @@ async def _yard(home: Home, options: PodOptions, place: _Place) -> AsyncIterator
     with closing(objects), closing(Outbox(os.path.join(place.work, "notes.db"))) as notes, closing(Journal(place.work)) as journal:
         yard = _Yard(home, options, place, objects)
         await asyncio.to_thread(_collect, place.store, options.max_bytes, notes)
+        await asyncio.to_thread(objects.unpack)  # what others pull from here are files
         try:
             yard.bus = await connect(home, yard.lost, _say)
             await yard.open_server()

@@ -137,6 +137,9 @@ class Objects(Protocol):
     def put_file(self, path: str) -> Artefact:
         """Copies a file (absolute path) in. Raises OSError."""
 
+    def put_open(self, descriptor: int) -> Artefact:
+        """Copies an open regular file in, from its current position to its end. Raises OSError."""
+
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string."""
 

@@ -110,6 +110,17 @@ def bare(main: str, data: bytes = b"") -> Project:
     return Project(settings, StoreSettings(), (declaration,), (main,))
 
 
+def with_preambles(declarations: Iterable[Declaration], settings: ProjectSettings) -> tuple[Declaration, ...]:
+    """The declarations; LaTeX documents that leave their preamble to ``[project]`` get what it says, if their engine can."""
+    found: list[Declaration] = []
+    for declaration in declarations:
+        if isinstance(declaration, LatexDeclaration) and declaration.preamble == "project":
+            can = declaration.engine in ("pdflatex", "latex") and not declaration.shell_escape
+            declaration = msgspec.structs.replace(declaration, preamble=settings.preamble if can else "run")
+        found.append(declaration)
+    return tuple(found)
+
+
 def _document(main: str, head: bytes) -> Document:
     """The declaration that a document's ending or beginning asks for: its engine, and from that its chef.
 
@@ -185,7 +196,7 @@ def _project(tables: dict[str, Any], text: str, name: str) -> Project:
     federation = _convert(FederationSettings, _table(tables, "federation"), ("federation",), "[federation]")
     check_federation(federation)
     steps = _steps(tables)
-    declarations = tuple(_declaration(table, ("step", index), name) for index, table in enumerate(steps))
+    declarations = with_preambles([_declaration(table, ("step", index), name) for index, table in enumerate(steps)], settings)
     starts = _starts(text, len(steps))
     check_claims(declarations, starts, {index: ("step", index) for index in range(len(steps))})
     return Project(settings, store, declarations, tuple(f"{name}:{line}" for line in starts), name, federation)

@@ -6,7 +6,6 @@ Knows no terminal; the listener hears what happens.
 import asyncio
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,36 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cpods import __version__, crash
+from cpods import crash
+from cpods.aftercare import collect_garbage, keep_reasons, remember
 from cpods.chefs.registry import chefs
 from cpods.declaration import Project, StoreSettings
 from cpods.errors import CpodsError, Interrupted
 from cpods.loader import load
-from cpods.majordomo.account import Account, Listener, Reason
+from cpods.majordomo.account import Account, Listener
 from cpods.majordomo.context import Build, Choice, Parts, Request
 from cpods.majordomo.drive import MajorDomo
-from cpods.majordomo.ground import ground_of
-from cpods.majordomo.planning import Planned, check_clashes, plan, planned_fact
-from cpods.majordomo.report import bare_report, full_report, outcome_lines
+from cpods.majordomo.planning import Planned, check_clashes, plan
+from cpods.majordomo.report import bare_report, full_report, goal_lines, total_line
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
-from cpods.ports import Changes, Memory
-from cpods.project import PROJECT_FILE
+from cpods.standing import Standing
 from cpods.store import glance
-from cpods.store.collect import collect
-from cpods.store.glance import environment_digest
 from cpods.store.journal import Journal
-from cpods.wiring import POD, Places, Site, locked, places
+from cpods.store.summary import Shown, summary
+from cpods.wiring import Places, Site, locked, places
 
 if TYPE_CHECKING:
     from cpods.federated import Far
-
-#: Under this name and a step's, why it ran or did not is remembered for `cpods why`.
-WHY_FACT = "why:"
-
-
-#: Under this name and a digest it is remembered that the own store is to keep an artefact for good (`cpods artefact pin`).
-PIN_FACT = "pin:"
 
 #: A federation may be named here as well as in the project file and by the call.
 FEDERATION_VARIABLE = "CPODS_FEDERATION"
@@ -53,7 +43,7 @@ class Call(msgspec.Struct, frozen=True):
     """What the user said: folder, goals, request; ``until_stable`` None: as the project says.
 
     ``glance``: the name under which a null-build check may answer for this call; '' for never. ``federation``: what the
-    user said of one.
+    user said of one. ``reported``: whether somebody reads the report's goals, which have to be hashed for it.
     """
 
     root: str
@@ -63,46 +53,150 @@ class Call(msgspec.Struct, frozen=True):
     wait: bool = True
     glance: str = ""
     federation: Choice = Choice()
+    reported: bool = True
 
 
 class Done(msgspec.Struct):
-    """A finished call: its report, its ending, and (if it came that far) the build."""
+    """A finished call: its report, its ending, what is said of its goals, and (if it came that far) the build."""
 
     report: dict[str, Any]
     ending: Ending
+    lines: list[str] = []
     build: Build | None = None
     project: Project | None = None
 
 
-async def rebuild(call: Call, environment: Mapping[str, str], listener: Listener, on_wait: Callable[[str], None]) -> Done:
-    """Builds. Never raises an Exception: each becomes the ending, and the report says so. So does being cancelled."""
+async def rebuild(
+    call: Call,
+    environment: Mapping[str, str],
+    listener: Listener,
+    on_wait: Callable[[str], None],
+    standing: Standing | None = None,
+    changed: Sequence[int] = (),
+) -> Done:
+    """Builds. Never raises an Exception: each becomes the ending, and the report says so. So does being cancelled.
+
+    ``standing`` and ``changed``: what the last good build of this call left, and which of its files have another content
+    now; only what they reach is looked at. Without them, what the null-build check found in this process is taken.
+    """
     started = time.monotonic()
     account = Account(listener)
     try:
-        project, goals = load(call.root, call.goals)
-        where = places(call.root, project.store, environment)
-        async with locked(where, project.store, environment, call.wait, on_wait) as (site, journal):
-            choice = call.federation
-            name = choice.name or project.federation.name or environment.get(FEDERATION_VARIABLE, "")
-            if name:
-                build, moved = await _build_far(name, choice, site, journal, project, goals, call, account)
-            else:
-                build, moved = await _build(site, journal, project, goals, call, account), {}
-                await _keep(build, project)
-            end = ending(build)
-            report = full_report(build, end, time.monotonic() - started)
-            if name:
-                report["federation"] = {"name": name, "placement": choice.placement or project.federation.placement, "moved_bytes": moved}
-                report["bytes_moved"] = sum(count for by_holder in moved.values() for count in by_holder.values())
-            await site.close()
-            await collect_garbage(site, project.store.max_bytes, account)
-            if end.status == "done" and call.glance and not name:
-                _remember(call, where, build, environment, report)
-            return Done(report, end, build, project)
+        owned = standing is None
+        if standing is None:
+            standing, changed = _looked(call, environment)
+        try:
+            done = await _rebuild_slice(call, environment, on_wait, account, started, standing, changed) if standing is not None else None
+            if done is not None and owned and standing is not None:
+                with suppress(OSError, ValueError):
+                    standing.save()
+        finally:
+            if owned and standing is not None:
+                standing.close()
+        return done if done is not None else await _rebuild_all(call, environment, on_wait, account, started)
     except (Exception, asyncio.CancelledError) as error:
-        end = _ending_of(error, call, environment)
-        report = bare_report(end.status, end.exit_code, time.monotonic() - started, list(end.errors), account.executions, call.request.seed)
-        return Done(report, end)
+        return _broken_off(error, call, environment, account, started)
+
+
+async def rebuild_slice(
+    call: Call,
+    environment: Mapping[str, str],
+    listener: Listener,
+    on_wait: Callable[[str], None],
+    standing: Standing,
+    changed: Sequence[int],
+) -> Done | None:
+    """As :func:`rebuild`, but None if what these changes reach is not all that has to be looked at; what was done stays done."""
+    started = time.monotonic()
+    account = Account(listener)
+    try:
+        return await _rebuild_slice(call, environment, on_wait, account, started, standing, changed)
+    except (Exception, asyncio.CancelledError) as error:
+        return _broken_off(error, call, environment, account, started)
+
+
+def _broken_off(error: BaseException, call: Call, environment: Mapping[str, str], account: Account, started: float) -> Done:
+    end = _ending_of(error, call, environment)
+    report = bare_report(end.status, end.exit_code, time.monotonic() - started, list(end.errors), account.executions, call.request.seed)
+    return Done(report, end)
+
+
+def _looked(call: Call, environment: Mapping[str, str]) -> tuple[Standing | None, Sequence[int]]:
+    """What the null-build check found for this call in this process."""
+    if not call.glance:
+        return None, ()
+    where = places(call.root, StoreSettings(), environment)
+    look = glance.taken(glance.place_of(where.state, call.glance))
+    return (None, ()) if look is None else (Standing.of_look(look, where.root), look.changed)
+
+
+async def _rebuild_all(
+    call: Call, environment: Mapping[str, str], on_wait: Callable[[str], None], account: Account, started: float
+) -> Done:
+    """Looks at the whole project."""
+    project, goals = load(call.root, call.goals)
+    where = places(call.root, project.store, environment)
+    async with locked(where, project.store, environment, call.wait, on_wait) as (site, journal):
+        choice = call.federation
+        name = choice.name or project.federation.name or environment.get(FEDERATION_VARIABLE, "")
+        if name:
+            build, moved = await _build_far(name, choice, site, journal, project, goals, call, account)
+        else:
+            build, moved = await _build(site, journal, project, goals, call, account), {}
+            await keep_reasons(build, project)
+        end = ending(build)
+        report = full_report(build, end, time.monotonic() - started, call.reported)
+        if name:
+            report["federation"] = {"name": name, "placement": choice.placement or project.federation.placement, "moved_bytes": moved}
+            report["bytes_moved"] = sum(count for by_holder in moved.values() for count in by_holder.values())
+        shown = goal_lines(build, report) if end.status in ("done", "unstable") else []
+        await site.close()
+        await collect_garbage(site, project.store.max_bytes, build.parts.ledger.added_bytes)
+        if end.status == "done" and call.glance and not name:
+            remember(call.glance, where, build, project, environment, summary(report, shown))
+        return Done(report, end, _all_lines(shown, report), build, project)
+
+
+async def _rebuild_slice(
+    call: Call,
+    environment: Mapping[str, str],
+    on_wait: Callable[[str], None],
+    account: Account,
+    started: float,
+    standing: Standing,
+    changed: Sequence[int],
+) -> Done | None:
+    """Looks only at what changed files reach; None if that turned out not to be enough: what was done stays done."""
+    cut = standing.slice(changed)
+    if cut is None or cut.project.federation.name or environment.get(FEDERATION_VARIABLE):
+        return None
+    where = places(call.root, cut.project.store, environment)
+    async with locked(where, cut.project.store, environment, call.wait, on_wait, (cut.names, cut.paths)) as (site, journal):
+        if not standing.is_current():  # another call came in between
+            return None
+        build = await _build(site, journal, cut.project, cut.goals, call, account)
+        await keep_reasons(build, cut.project, cut.names)
+        end = ending(build)
+        if not standing.holds_outside(cut, build):
+            return None
+        report = full_report(build, end, time.monotonic() - started, call.reported)
+        shown = goal_lines(build, report, standing.shown()) if end.status in ("done", "unstable") else []
+        whole = standing.report(report, cut, call.reported)
+        if end.status == "done" and not standing.absorb(cut, build, whole, shown):
+            return None
+        await site.close()
+        await collect_garbage(site, cut.project.store.max_bytes, build.parts.ledger.added_bytes, slice_only=True)
+        lines = [*standing.lines(dict(shown)), total_line(whole)] if end.status in ("done", "unstable") else []
+        return Done(whole, end, lines, build, cut.project)
+
+
+def _all_lines(shown: Sequence[Shown], report: Mapping[str, Any]) -> list[str]:
+    """What is said at a good end; nothing at another."""
+    if report["status"] not in ("done", "unstable"):
+        return []
+    there = sum(1 for goal in report["goals"] if goal["digest"] is not None)
+    lines = [line for _, lines in shown for line in lines]
+    return [*lines, *([f"… and {there - len(shown)} more goals"] if there > len(shown) else []), total_line(report)]
 
 
 def _ending_of(error: BaseException, call: Call, environment: Mapping[str, str]) -> Ending:
@@ -131,6 +225,10 @@ async def _build(
         account.note(f"{path}: no step makes it any more; it is a source now")
     build = Build(parts, planned, request, account)
     build.changes.written.update(dict.fromkeys(planned.orphans))
+    for path in planned.dropped:
+        if parts.folder.digest(path) == parts.memory.written[path].digest:
+            parts.folder.remove(path)  # the store has it
+        build.disown(path)
     check_clashes(planned, parts.memory, parts.folder, lambda step, path, digest: is_known_output(parts, step, path, digest), request.force)
     account.listener.planned(len(planned.steps))
     if far is not None:
@@ -152,7 +250,7 @@ async def _build_far(
         await far.prepare()
         build = await _build(site, journal, project, goals, call, account, far)
         await far.deliver(build.planned.goals)
-        await _keep(build, project)
+        await keep_reasons(build, project)
         return build, far.moved_bytes()
 
 
@@ -173,57 +271,6 @@ def is_known_output(parts: Parts, step: Step, path: str, digest: str) -> bool:
     return any(output.path == path and output.version.digest == digest for result in stored for output in result.outputs)
 
 
-async def _keep(build: Build, project: Project) -> None:
-    """Writes down why each step ran or did not, and which steps there are."""
-    changes = Changes()
-    for name, reason in _reasons(build).items():
-        changes.facts[WHY_FACT + name] = msgspec.json.encode(reason).decode()
-    changes.facts[planned_fact(project)] = "\n".join(build.planned.steps)
-    known = build.parts.memory.facts
-    changes.facts = {name: value for name, value in changes.facts.items() if known.get(name) != value}
-    changes.files.update(getattr(build.parts.folder, "take_changed_states", dict)())  # of goals that were brought here
-    if changes.facts or changes.files:
-        await build.parts.ledger.save(changes)
-        known.update({name: value for name, value in changes.facts.items() if value is not None})
-
-
-def _reasons(build: Build) -> dict[str, Reason]:
-    found = dict(build.account.reasons)
-    for unit in build.core.blocked():
-        blockers = build.core.units.blockers(unit)
-        text = f"it needs {blockers[0].name}, which did not come to a good end" if blockers else "its inputs never came"
-        found.update((name, Reason("blocked", text=text)) for name in unit.members)
-    return found
-
-
-async def collect_garbage(site: Site, max_bytes: int, account: Account) -> None:
-    """Keeps the store below its quota; only a build that ran something can have grown it."""
-    if account.executions and site.catalogue is not None:
-        done = collect(site.where.store, max_bytes, needed_objects(site.memory))
-        if done.digests:
-            await site.catalogue.ownership.drop(POD, done.digests)
-            await site.close()
-
-
-def _remember(call: Call, where: Places, build: Build, environment: Mapping[str, str], report: Mapping[str, Any]) -> None:
-    """Notes what the build stood on, so that the next call with the same goals and flags need not load it all."""
-    ground = ground_of(build, [PROJECT_FILE])
-    if ground is not None:
-        text = json.dumps({"report": report, "lines": outcome_lines(build, report)})
-        with suppress(sqlite3.Error):
-            glance.remember(where.catalogue, where.root, call.glance, environment_digest(environment), __version__, ground, text)
-
-
-def needed_objects(memory: Memory) -> set[str]:
-    """Digests that are never evicted: outputs of the last build, the states of knots, and what is pinned."""
-    keep = {written.digest for written in memory.written.values()}
-    keep.update(name.removeprefix(PIN_FACT) for name in memory.facts if name.startswith(PIN_FACT))
-    for knot in memory.knots.values():
-        for solution in (knot.good, knot.unstable):
-            keep.update(output.version.digest for _, output in (solution.outputs if solution is not None else ()))
-    return keep
-
-
 def write_report(path: str, report: Mapping[str, Any]) -> None:
     """Writes a report beside its place, then by rename. Raises OSError."""
     temporary = f"{path}.{os.getpid()}.tmp"
@@ -233,4 +280,14 @@ def write_report(path: str, report: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-__all__ = ["WHY_FACT", "Call", "Done", "Places", "is_known_output", "make_plan", "needed_objects", "producers", "rebuild", "write_report"]
+__all__ = [
+    "Call",
+    "Done",
+    "Places",
+    "is_known_output",
+    "make_plan",
+    "producers",
+    "rebuild",
+    "rebuild_slice",
+    "write_report",
+]

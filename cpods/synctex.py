@@ -3,7 +3,6 @@
 Knows bytes only. An editor's inverse search needs the user's own folder in the published file.
 """
 
-import gzip
 import zlib
 
 #: How their names end: ConTeXt does not pack them.
@@ -29,6 +28,8 @@ def _repacked(data: bytes, old: bytes, new: bytes) -> bytes:
     """A SyncTeX file, packed or not, with ``new`` for ``old``; any other data unchanged."""
     if data.startswith(b"SyncTeX"):
         return _renamed(data, old, new)
+    import gzip
+
     try:
         plain = gzip.decompress(data)
     except (OSError, EOFError, zlib.error):

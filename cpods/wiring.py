@@ -5,10 +5,10 @@ The only place that knows which part stands behind which port.
 
 import asyncio
 import os
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,7 +17,7 @@ from cpods.chefs.toolbox import MachineToolbox
 from cpods.declaration import Project, StoreSettings
 from cpods.errors import Locked
 from cpods.eyes import Eyes
-from cpods.ids import STATE_FOLDER
+from cpods.ids import STATE_FOLDER, FilePath
 from cpods.ledger import PUBLISHING, BuildLedger
 from cpods.majordomo.context import Parts
 from cpods.majordomo.keys import Calendar, Keys
@@ -26,18 +26,25 @@ from cpods.pod.cook import MirrorLike, Pod
 from cpods.ports import Changes, Memory, Written
 from cpods.scheduler.executor import ProcessExecutor
 from cpods.scheduler.groups import end_group, end_strays
-from cpods.store.catalogue import SqlCatalogue, open_catalogue
 from cpods.store.farfolder import FarFolder, FarObjects
 from cpods.store.journal import Journal
 from cpods.store.lock import ProjectLock, make_state_folder
 from cpods.store.manifests import ManifestStore
 from cpods.store.mirror import Mirror
 from cpods.store.objects import ObjectStore
+from cpods.store.packing import PackingStore
+from cpods.store.quickcatalogue import QuickCatalogue, open_quickly
 from cpods.store.views import folder_view
 from cpods.store.workspace import Folder
 
+if TYPE_CHECKING:
+    from cpods.store.catalogue import SqlCatalogue
+
 #: The name of this machine's worker while there is no federation.
 POD = "here"
+
+#: Steps and paths: all that a build of a slice has to know of.
+Part = tuple[Collection[str], Collection[FilePath]]
 
 #: How often a waiting call asks for the lock again.
 _LOCK_LOOK_SECONDS = 0.05
@@ -45,6 +52,9 @@ _LOCK_LOOK_SECONDS = 0.05
 
 class WallClock:
     """The machine's clocks."""
+
+    _second = -1
+    _today = ""
 
     def now_ns(self) -> int:
         """Wall clock in nanoseconds since the epoch."""
@@ -56,7 +66,10 @@ class WallClock:
 
     def today(self) -> str:
         """The local calendar date, YYYY-MM-DD."""
-        return time.strftime("%Y-%m-%d")
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._today = now, time.strftime("%Y-%m-%d", time.localtime(now))
+        return self._today
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -85,7 +98,7 @@ def project_id(state: str) -> str:
     path = os.path.join(state, "project")
     with suppress(FileNotFoundError), open(path) as file:
         return file.read().strip()
-    made = secrets.token_hex(16)
+    made = os.urandom(16).hex()
     with open(path + ".new", "w") as file:
         file.write(made + "\n")
     os.rename(path + ".new", path)
@@ -99,27 +112,41 @@ class Site:
         self.where = where
         self.environment = environment
         self.clock = WallClock()
-        self.objects: ObjectStore = ObjectStore(where.store, settings.algorithm)
+        self.objects: ObjectStore = PackingStore(where.store, settings.algorithm)
         self.results = ManifestStore(where.store)
         self.settings = settings
         self.memory = Memory()
-        self.catalogue: SqlCatalogue | None = None
+        self.catalogue: QuickCatalogue | SqlCatalogue | None = None
         self.folder: Folder = Folder(where.root, self.objects, self.memory.files, self.clock, skip=(where.state, where.store))
 
-    async def load(self, catalogue: SqlCatalogue) -> None:
-        """Takes over what the catalogue knows."""
+    async def load(self, catalogue: QuickCatalogue, part: Part | None = None) -> None:
+        """Takes over what the catalogue knows, or only what it knows of some steps and paths."""
         self.catalogue = catalogue
-        self.memory = await catalogue.load()
+        self.memory = await catalogue.load() if part is None else await catalogue.load_part(*part)
         self.folder = Folder(self.where.root, self.objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
+
+    async def full(self) -> "SqlCatalogue":
+        """The catalogue with its owners and holders, from now on the only one; loads SQLAlchemy, which a build here alone never needs.
+
+        Also after :meth:`close`. Raises StoreDamaged, Locked, OSError.
+        """
+        from cpods.store.catalogue import SqlCatalogue
+
+        assert self.catalogue is not None
+        if not isinstance(self.catalogue, SqlCatalogue):
+            await self.catalogue.close()
+            self.catalogue = SqlCatalogue(self.where.catalogue, POD)
+        return self.catalogue
 
     async def assume_far(self) -> None:
         """Products that other pods own, by the catalogue, count as standing there: for looking only, no pod is asked."""
-        assert self.catalogue is not None
-        owners = await self.catalogue.ownership.owners()
-        far = {path: owner for path, owner in owners.items() if owner.pod != POD}
+        if isinstance(self.catalogue, QuickCatalogue) and not await self.catalogue.strangers():
+            return
+        ownership = (await self.full()).ownership
+        far = {path: owner for path, owner in (await ownership.owners()).items() if owner.pod != POD}
         if not far:
             return
-        held = {digest: size for pod, own in (await self.catalogue.ownership.held()).items() if pod != POD for digest, size in own.items()}
+        held = {digest: size for pod, own in (await ownership.held()).items() if pod != POD for digest, size in own.items()}
         objects = FarObjects(self.where.store, self.settings.algorithm, held.get)
         folder = FarFolder(self.where.root, objects, self.memory.files, self.clock, skip=(self.where.state, self.where.store))
         for path, owner in far.items():
@@ -187,22 +214,28 @@ def folder_name(knot: str) -> str:
 
 
 @asynccontextmanager
-async def opened(where: Places, settings: StoreSettings, environment: Mapping[str, str]) -> AsyncIterator[Site]:
-    """A project's state for reading and writing, without the lock. Raises StoreDamaged, UsageError, OSError."""
+async def opened(where: Places, settings: StoreSettings, environment: Mapping[str, str], part: Part | None = None) -> AsyncIterator[Site]:
+    """A project's state for reading and writing, without the lock; ``part``: only what is known of these steps and paths.
+
+    Raises StoreDamaged, UsageError, OSError.
+    """
     make_state_folder(where.state)
     site = Site(where, settings, environment)
-    catalogue = open_catalogue(where.catalogue, POD)
     try:
-        await site.load(catalogue)
+        await site.load(open_quickly(where.catalogue, POD), part)
         yield site
     finally:
-        await catalogue.close()
         await site.close()
 
 
 @asynccontextmanager
 async def locked(
-    where: Places, settings: StoreSettings, environment: Mapping[str, str], wait: bool, on_wait: Callable[[str], None]
+    where: Places,
+    settings: StoreSettings,
+    environment: Mapping[str, str],
+    wait: bool,
+    on_wait: Callable[[str], None],
+    part: Part | None = None,
 ) -> AsyncIterator[tuple[Site, Journal]]:
     """As :func:`opened`, under the project's lock, after what an interrupted build left has been put right."""
     make_state_folder(where.state)
@@ -211,7 +244,7 @@ async def locked(
     lock = ProjectLock(where.state)
     await _acquire(lock, wait, on_wait)
     try:
-        async with opened(where, settings, environment) as site:
+        async with opened(where, settings, environment, part) as site:
             journal = Journal(where.state)
             try:
                 await _recover(site, journal)

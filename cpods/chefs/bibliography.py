@@ -65,6 +65,7 @@ def bibtex_helper(engine: Step, aux: FilePath, order: tuple[int, ...]) -> Step:
         jobname=job,
         timeout=engine.timeout,
         tool_match=engine.tool_match,
+        parallel=True,
     )
 
 
@@ -91,6 +92,7 @@ def biber_helper(engine: Step, control: FilePath) -> Step:
         jobname=job,
         timeout=engine.timeout,
         tool_match=engine.tool_match,
+        parallel=True,
     )
 
 

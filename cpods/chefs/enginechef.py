@@ -48,6 +48,8 @@ class EngineChef:
             reads |= _fonts_read(step, recording, log, view, places)
         told, guessed = _unseen(step, seen, view)
         reads |= told
+        for path in (path for ahead in step.ahead for path in ahead.outputs):
+            (reads if view.before(path) else absent).add(path)
         if is_lua(step.tool) or option(step, "shell_escape"):
             absent.update(path for path in appeared(view) if path not in step.outputs)
         ended = texsystem.ended_by_itself(exit)
@@ -56,9 +58,9 @@ class EngineChef:
             reads=tuple(sorted(reads)),
             absent=tuple(sorted((absent | guessed) - reads)),
             writes=seen.writes,
-            problems=_problems(log, step, view, places, exit),
+            problems=(*_problems(log, step, view, places, exit), *_not_kept(step)),
             usable_outputs=ended,
-            helpers=tuple(helpers(step, Ended(view, seen.writes, missed, log, tuple(reads)))) if ended else (),
+            helpers=(*step.ahead, *(helpers(step, Ended(view, seen.writes, missed, log, tuple(reads))) if ended else ())),
             pages=page_count(log),
         )
 
@@ -113,6 +115,14 @@ def _log(step: Step, view: View, exit: Exit) -> str:
     """The log of this run; what it printed if there is none."""
     path = in_folder(step.cwd, step.jobname) + ".log"
     return decode((view.read(path) or b"") if path in view.changed() else exit.stdout)
+
+
+def _not_kept(step: Step) -> tuple[Problem, ...]:
+    """Why a preamble that is to be kept in a format is not, as the chef that planned it says."""
+    reason = option(step, "preamble")
+    if reason in ("", "cache"):
+        return ()
+    return (Problem(f"its preamble is run in every pass: {reason}", step.main, severity="warning"),)
 
 
 def _problems(log: str, step: Step, view: View, places: Places, exit: Exit) -> tuple[Problem, ...]:

@@ -78,6 +78,7 @@ def helper_step(engine: Step, name: str, argv: Sequence[str], place: tuple[int, 
         planner=engine.name,
         timeout=engine.timeout,
         tool_match=engine.tool_match,
+        parallel=True,
     )
 
 

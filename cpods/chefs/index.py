@@ -50,6 +50,7 @@ def traced_helper(engine: Step, tool: str, job: str, place: tuple[int, ...]) -> 
         jobname=job,
         timeout=engine.timeout,
         tool_match=engine.tool_match,
+        parallel=True,
     )
 
 

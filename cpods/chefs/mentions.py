@@ -17,6 +17,7 @@ _TAKES_SOURCES = frozenset(
 _PRODUCTS = (b".pdf", b".aux", b".toc", b".bbl", b".tuc")
 #: ConTeXt's commands that name other documents: their arguments stand in brackets.
 _BRACKETED = re.compile(rb"\\(?:use)?external(?:document|figure)s?((?:\s*\[[^\]\n]{0,500}\])+)")
+_WORD = re.compile(rb"[A-Za-z0-9\x80-\xff]+")
 _BRACKETS = re.compile(rb"[\[\],]+")
 
 
@@ -33,6 +34,12 @@ def mentioned(main: bytes, others: Sequence[Step]) -> frozenset[str]:
             if command not in _TAKES_SOURCES or part.strip().endswith(_PRODUCTS):
                 words.add(_job(part))
     return frozenset(step.name for step in others if step.jobname.encode() in words)
+
+
+def touched(main: bytes, others: Sequence[Step]) -> frozenset[str]:
+    """Names of the steps of whose job's name a word stands anywhere in a main file: it may have to do with them in other ways."""
+    words = set(_WORD.findall(main))
+    return frozenset(step.name for step in others if not words.isdisjoint(_WORD.findall(step.jobname.rpartition("/")[2].encode())))
 
 
 def _job(name: bytes) -> bytes:

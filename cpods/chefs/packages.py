@@ -12,7 +12,7 @@ import msgspec
 #: Folders whose files come from packages: the tool fingerprint covers them.
 COVERED = ("/usr/", "/etc/texmf/", "/etc/fonts/", "/var/lib/texmf/", "/var/lib/tex-common/", "/var/cache/", "/proc/", "/dev/")
 #: Below COVERED, but filled by hand.
-NOT_COVERED = ("/usr/local/",)
+NOT_COVERED = ("/usr/local/", "/dev/shm/")
 
 #: The trees that TeX tools read from packages.
 TEX_TREES = ("/usr/share/texlive", "/usr/share/texmf", "/usr/share/texmf-dist", "/usr/share/fonts", "/etc/texmf", "/var/lib/texmf")

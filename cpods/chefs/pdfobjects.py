@@ -5,7 +5,6 @@ Knows no meaning of any object, and finds nothing whenever it is not sure (PDF 3
 
 import re
 import zlib
-from collections.abc import Iterator
 
 _HEAD = re.compile(rb"\d+\s+0\s+obj\b\s*")
 _STREAM = re.compile(rb"\bstream\r?\n")
@@ -13,36 +12,47 @@ _INTEGERS = re.compile(rb"\d+")
 _OBJECTS_MAX = 1 << 20
 _PLAIN, _COMPRESSED = 1, 2
 
-Entry = tuple[int, int, int, int]
+Entry = tuple[int, int, int]
 
 
 def compressed_object(data: bytes, table: int, number: int) -> bytes | None:
     """The text of object ``number``; ``table``: where the file's only cross-reference stream starts. None if in doubt."""
     try:
-        entries = {entry[0]: entry for entry in _entries(*_stream(data, table))}
-        _, kind, stream, place = entries[number]
-        if kind != _COMPRESSED or entries[stream][1] != _PLAIN:
+        dictionary, rows = _stream(data, table)
+        kind, stream, place = _entry(dictionary, rows, number)
+        if kind != _COMPRESSED:
             return None
-        found, text = _members(data, entries[stream][2])[place]
+        kind, offset, _ = _entry(dictionary, rows, stream)
+        if kind != _PLAIN:
+            return None
+        found, text = _members(data, offset)[place]
         return text if found == number else None
     except (zlib.error, IndexError, KeyError, ValueError):
         return None
 
 
-def _entries(dictionary: bytes, rows: bytes) -> Iterator[Entry]:
-    """(number, kind, offset or object stream, generation or place there) of all objects of a cross-reference stream."""
+def _entry(dictionary: bytes, rows: bytes, number: int) -> Entry:
+    """(kind, offset or object stream, generation or place there) of an object, by a cross-reference stream. Raises KeyError.
+
+    Only its row is read: a file has thousands, and every pass of a document asks for all figures in its folder.
+    """
     widths = _numbers(dictionary, b"W")
     index = _numbers(dictionary, b"Index") or [0, _integer(dictionary, b"Size")]
     if len(widths) != 3 or len(index) % 2 or sum(index[1::2]) > _OBJECTS_MAX:
         raise ValueError("no cross-reference stream")
-    at = 0
+    row, found = 0, -1
     for first, count in zip(index[::2], index[1::2], strict=True):
-        for number in range(first, first + count):
-            fields = []
-            for width in widths:
-                fields.append(int.from_bytes(rows[at : at + width], "big") if width else _PLAIN)
-                at += width
-            yield number, fields[0], fields[1], fields[2]
+        if first <= number < first + count:
+            found = row + number - first  # of several the last one counts
+        row += count
+    if found < 0:
+        raise KeyError(number)
+    at = found * sum(widths)
+    fields = []
+    for width in widths:
+        fields.append(int.from_bytes(rows[at : at + width], "big") if width else _PLAIN)
+        at += width
+    return fields[0], fields[1], fields[2]
 
 
 def _members(data: bytes, offset: int) -> list[tuple[int, bytes]]:

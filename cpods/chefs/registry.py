@@ -11,6 +11,7 @@ from cpods.ports import Chef
 
 _CLASSES = {
     "latex": ("cpods.chefs.latex", "LatexChef"),
+    "preamble": ("cpods.chefs.preamble", "PreambleChef"),
     "tex": ("cpods.chefs.tex", "TexChef"),
     "context": ("cpods.chefs.context", "ContextChef"),
     "metapost": ("cpods.chefs.metapost", "MetapostChef"),

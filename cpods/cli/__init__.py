@@ -7,16 +7,37 @@ import gc
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing itself is not loaded for it
+    from collections.abc import Callable
+    from typing import NoReturn
+
 #: Thresholds of the garbage collector: what imports and a build keep is much and holds few circles; looking for them is waste.
 _COLLECTION = (200_000, 20, 100)
 
 
 def main() -> None:
-    """The ``cpods`` entry point. Whatever happens ends in an exit code and at most one sentence, never in a traceback."""
+    """The ``cpods`` entry point."""
+    _leave(call())
+
+
+def call(run: "Callable[[], int] | None" = None) -> int:
+    """What ``cpods`` does with ``sys.argv``: whatever happens ends in an exit code and at most one sentence, never in a traceback.
+
+    ``run``: does it, and no resident MajorDomo is asked.
+    """
     try:
-        code = _run()
+        code = _asked() if run is None else run()
+        if code is None:
+            code = run_here()
         sys.stdout.flush()
     except KeyboardInterrupt:  # before a command looks after interrupts itself
+        import warnings
+
+        from cpods.cli.interrupts import too_late
+
+        too_late()
+        warnings.simplefilter("ignore")  # of a coroutine that never began
         sys.stderr.write("cpods: interrupted; nothing had been started\n")
         code = 130
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -27,10 +48,24 @@ def main() -> None:
 
         sys.stderr.write(f"cpods: {crashed(os.environ.get('CPODS_STATE') or '.cpods', error)}\n")
         code = EXIT_CODE
-    sys.exit(code)
+    return code
 
 
-def _run() -> int:
+def _asked() -> int | None:
+    """The exit code of a resident MajorDomo's answer, None if there is none."""
+    if sys.argv[1:2] != ["rebuild"]:
+        return None
+    from cpods.cli.nearby import has_resident
+
+    if not has_resident(sys.argv[1:]):
+        return None
+    from cpods.cli.client import main as ask
+
+    return ask(sys.argv[1:])
+
+
+def run_here() -> int:
+    """What ``cpods`` does with ``sys.argv``, in this process."""
     if sys.argv[1:2] == ["rebuild"]:
         from cpods.cli.glance import try_rebuild
 
@@ -38,9 +73,33 @@ def _run() -> int:
         if code is not None:
             return code
     gc.set_threshold(*_COLLECTION)
+    if sys.argv[1:2] == ["rebuild"]:
+        from cpods.cli.plainflags import plain
+
+        flags = plain(sys.argv[2:])
+        if flags is not None:
+            from cpods.cli.lean import load_msgspec
+
+            load_msgspec()
+            from cpods.cli.rebuild import run
+
+            return run(flags)
     from cpods.cli.app import app
 
     return app()
+
+
+def _leave(code: int) -> "NoReturn":
+    """Ends the process. Taking a build's modules and objects apart one by one would be an eighth of a small build's time."""
+    threading = sys.modules.get("threading")
+    if (threading is None or threading.active_count() == 1) and sys.gettrace() is None and sys.getprofile() is None:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads them any more: the interpreter's own way may say so
+            sys.exit(code)
+        os._exit(code)
+    sys.exit(code)
 
 
 def _forget_stdout() -> None:

@@ -3,6 +3,8 @@
 Knows no command's work.
 """
 
+import os
+
 import typer
 
 from cpods import __version__
@@ -93,8 +95,10 @@ _NO_WAIT = typer.Option(False, "--no-wait", help="Do not wait for another build 
 _graph = typer.Typer(no_args_is_help=True, help="Look at the step graph.")
 _store = typer.Typer(no_args_is_help=True, help="Look after the store.")
 _import = typer.Typer(no_args_is_help=True, help="Take over projects of other build tools.")
+_majordomo = typer.Typer(no_args_is_help=True, help="A resident MajorDomo: builds ask it, and it knows what changed.")
 _typer.add_typer(_graph, name="graph")
 _typer.add_typer(_import, name="import")
+_typer.add_typer(_majordomo, name="majordomo")
 _typer.add_typer(_store, name="store")
 _typer.add_typer(federation.app, name="federation")
 _typer.add_typer(pods.app, name="pod")
@@ -201,6 +205,77 @@ def import_latexmk(
     raise typer.Exit(importing.run(folder, rc, force, only_print))
 
 
+@_typer.command()
+def watch(
+    goals: list[str] = typer.Argument(None, metavar="[GOAL…]", help="Files or steps to keep built (default: the project's goals)."),
+    until_stable: bool = typer.Option(False, "--until-stable", help="Iterate circular parts to a proven fixed point."),
+    once: bool = typer.Option(False, "--once", help="One pass over circular parts, whatever the project says."),
+    preview: bool = typer.Option(False, "--preview", help="Show PDF and HTML goals in the browser, renewed after each good build."),
+    port: int = typer.Option(0, "--port", min=0, max=65535, help="Where the preview listens on 127.0.0.1 (default: any free port)."),
+    seed: str = typer.Option("", "--seed", metavar="warm|clean|DIR", help="State that circular parts start from."),
+    max_passes: int = typer.Option(None, "--max-passes", min=1, help="Passes before a circular part counts as diverging."),
+    jobs: int = typer.Option(0, "-j", "--jobs", min=0, help="Steps at once (default: the number of cores)."),
+    folder: str = _FOLDER,
+    keep_going: int = typer.Option(1, "-k", metavar="N", min=0, help="Go on until N failures; 0: never stop."),
+    fail_fast: bool = typer.Option(False, "--fail-fast", help="End also the passes at the first error."),
+    keep_unstable: bool = typer.Option(False, "--keep-unstable", help="Publish what the last pass made even if it is not at rest."),
+    report: str = typer.Option("", "--report", metavar="FILE", help="Write a JSON report after each build."),
+    json_lines: bool = typer.Option(False, "--json", help="Print JSON lines instead of text."),
+    federation: str = typer.Option("", "--federation", metavar="NAME", help="Have the steps run by this federation's pods."),
+    placement: str = typer.Option("", "--placement", metavar="NAME", help=_PLACEMENTS),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show what tools on pods say while they run."),
+) -> None:
+    """Keep goals up to date: build them, and again whenever something that they stand on changes. Ctrl-C ends it."""
+    from cpods.cli import watch as command
+    from cpods.cli.flags import Flags
+
+    flags = Flags(
+        goals=tuple(goals or ()),
+        until_stable=until_stable,
+        once=once,
+        seed=seed,
+        max_passes=max_passes,
+        jobs=jobs,
+        folder=folder,
+        keep_going=keep_going,
+        fail_fast=fail_fast,
+        keep_unstable=keep_unstable,
+        report=os.path.abspath(report) if report else "",
+        json_lines=json_lines,
+        federation=federation,
+        placement=placement,
+        verbose=verbose,
+    )
+    raise typer.Exit(command.run(flags, preview, port))
+
+
+@_majordomo.command("start")
+def majordomo_start(
+    folder: str = _FOLDER,
+    idle_hours: float = typer.Option(3.0, "--idle-hours", min=0.001, help="End after so long without a call."),
+) -> None:
+    """Start it in the background, unless it runs: from then on `cpods rebuild` asks it."""
+    from cpods.cli import majordomo
+
+    raise typer.Exit(majordomo.start(folder, idle_hours))
+
+
+@_majordomo.command("stop")
+def majordomo_stop(folder: str = _FOLDER) -> None:
+    """End it; builds that it has under way come to their end first."""
+    from cpods.cli import majordomo
+
+    raise typer.Exit(majordomo.stop(folder))
+
+
+@_majordomo.command("status")
+def majordomo_status(folder: str = _FOLDER) -> None:
+    """Say whether it runs, and what it did; exit code 1 if it does not."""
+    from cpods.cli import majordomo
+
+    raise typer.Exit(majordomo.status(folder))
+
+
 @_store.command("stat")
 def store_stat(folder: str = _FOLDER) -> None:
     """Print what the store holds."""
@@ -230,9 +305,11 @@ def store_collect(folder: str = _FOLDER, no_wait: bool = _NO_WAIT) -> None:
 
 
 def app() -> int:
-    """Runs the application; the exit code."""
+    """Runs the application; the exit code. Raises KeyboardInterrupt, of which typer makes an exit without a word."""
     try:
         _typer()
     except SystemExit as error:
+        if isinstance(error.__context__, typer.Exit) and isinstance(error.__context__.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return 0

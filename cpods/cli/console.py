@@ -3,17 +3,20 @@
 Knows no build; it is told what happens.
 """
 
+import asyncio
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 from cpods.majordomo.account import Listener, Reason
-from cpods.majordomo.report import outcome_lines
 from cpods.majordomo.verdict import format_problem
 from cpods.model import Problem
 from cpods.orders import Execution
 from cpods.session import Done
 from cpods.wiring import POD as HERE
+
+_TOGETHER_SECONDS = 0.02
 
 
 class Console(Listener):
@@ -22,6 +25,8 @@ class Console(Listener):
     verbose = False
     _told = ""
     _more = 0
+    _lines: tuple[str, ...] = ()
+    _is_flowing = False
 
     def started(self, step: str, tool: str, pass_number: int | None) -> None:
         """A process is about to start."""
@@ -74,23 +79,36 @@ class Console(Listener):
                 self.progress(f"[{step}] {line}")
 
     def progress(self, text: str) -> None:
-        """A line about what is going on."""
-        print(text, file=sys.stderr, flush=True)
+        """A line about what is going on; a flood of them goes out together, many times a second, as each write wakes its reader."""
+        self._lines = (*self._lines, text)
+        if not self._is_flowing:
+            try:
+                asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, self._hand_on)
+                self._is_flowing = True
+            except RuntimeError:  # no loop runs
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        lines, self._lines, self._is_flowing = self._lines, (), False
+        if lines:
+            with suppress(BrokenPipeError):  # nobody reads progress; the outcome's reader may be another
+                print("\n".join(lines), file=sys.stderr, flush=True)
 
     def failed(self, text: str) -> None:
         """An error."""
+        self._hand_on()
         print(f"cpods: {text}", file=sys.stderr, flush=True)
 
     def ended(self, done: Done) -> None:
         """The outcome."""
         self._tell_more()
+        self._hand_on()
         for text in done.ending.errors:
             self.failed(text)
         for text in done.ending.notes:
             print(text)
-        if done.build is not None and done.ending.status in ("done", "unstable"):
-            for line in outcome_lines(done.build, done.report):
-                print(line)
+        for line in done.lines:
+            print(line)
         sys.stdout.flush()
 
 

@@ -3,14 +3,20 @@
 Knows no build: any doubt, and the long way decides.
 """
 
-import json
+from __future__ import annotations
+
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from cpods import __version__
+from cpods.store.columns import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from cpods.store.glance import Look
 
 _STATE_FOLDER = ".cpods"
 _FLAGS = {"--until-stable": "until_stable", "--once": "once"}
@@ -18,8 +24,11 @@ _VALUES = {"--seed": "seed", "-C": "folder", "--report": "report", "-j": "jobs",
 _SHORT = ("-j", "-C")  # their value may stand right behind them: -j2
 
 
-def try_rebuild(arguments: list[str]) -> int | None:
-    """The exit code, if everything is as the last build left it; None if the long way must look."""
+def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], int | None] | None = None) -> int | None:
+    """The exit code, if everything is as the last build left it; None if the long way must look.
+
+    ``tell``: says so in another way, given what was found, the project folder, the report's file and the seconds it took.
+    """
     started = time.monotonic()
     said = parse(arguments)
     if said is None or os.environ.get("CPODS_FEDERATION"):  # what pods own is to be asked of them
@@ -30,15 +39,17 @@ def try_rebuild(arguments: list[str]) -> int | None:
     if descriptor is None:
         return None
     try:
-        from cpods.store.glance import environment_digest, is_current
+        from cpods.store.glance import environment_digest, keep, look
 
-        catalogue = os.path.join(state, "catalogue.db")
-        found = is_current(catalogue, root, key_of(said), environment_digest(os.environ), __version__)
+        found = look(state, root, key_of(said), environment_digest(os.environ), __version__)
     finally:
         os.close(descriptor)
     if found is None:
         return None
-    return _tell(json.loads(found), str(said["report"]), time.monotonic() - started)
+    if found.changed:
+        keep(found)  # so that the long way need not look at every file again
+        return None
+    return (tell or _tell)(found, root, str(said["report"]), time.monotonic() - started)
 
 
 def parse(arguments: list[str]) -> dict[str, object] | None:
@@ -73,7 +84,7 @@ def parse(arguments: list[str]) -> dict[str, object] | None:
 
 def key_of(said: Mapping[str, Any]) -> str:
     """The name of a call's goals and flags, as far as they decide what it makes."""
-    return json.dumps([list(said["goals"]), said["until_stable"], said["once"], said["seed"], str(said["max_passes"] or "")])
+    return repr((list(said["goals"]), said["until_stable"], said["once"], said["seed"], str(said["max_passes"] or "")))
 
 
 def _lock(state: str) -> int | None:
@@ -94,19 +105,22 @@ def _lock(state: str) -> int | None:
     return descriptor
 
 
-def _tell(found: dict[str, object], report_file: str, seconds: float) -> int | None:
-    report, lines = found["report"], found["lines"]
-    assert isinstance(report, dict) and isinstance(lines, list)
-    steps = report["steps"]["total"]
+def _tell(found: Look, root: str, report_file: str, seconds: float) -> int | None:
+    from cpods.store.summary import lines_of, null_report
+
+    try:
+        lines = lines_of(found.load("summary"))
+    except (OSError, ValueError, KeyError):
+        return None
     if report_file:
-        rest = {"seconds": round(seconds, 3), "executions": [], "notes": [], "knots": [knot | {"passes": 0} for knot in report["knots"]]}
-        report = report | rest | {"steps": {"total": steps, "ran": 0, "cached": 0, "up_to_date": steps}}
+        import json
+
         temporary = f"{report_file}.{os.getpid()}.tmp"
         try:
             with open(temporary, "w", encoding="utf-8") as file:
-                file.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+                file.write(json.dumps(null_report(found, root, seconds), indent=1, ensure_ascii=False) + "\n")
             os.replace(temporary, report_file)
-        except OSError:
+        except (OSError, ValueError, KeyError):
             return None
-    sys.stdout.write("\n".join([*lines[:-1], "everything is up to date, nothing was run"]) + "\n")
+    sys.stdout.write("\n".join([*lines, "everything is up to date, nothing was run"]) + "\n")
     return 0

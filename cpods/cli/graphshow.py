@@ -25,6 +25,10 @@ async def _show(folder: str, goals: tuple[str, ...], form: str, only_knots: bool
         check_goals(build, strict=True)
         findings = examine(build) if only_stale else None
         drawn = picture(build, findings)
+        if drawn.knots and form != "dot":
+            from cpods.graph.shortest import circled
+
+            drawn = circled(drawn)
         if only_knots:
             drawn = narrowed(drawn, {name for knot in drawn.knots for name in knot.steps})
         if findings is not None:

@@ -9,7 +9,7 @@ from cpods.cli.console import Console, JsonConsole
 
 
 def listener_for(json_lines: bool) -> Console:
-    """The console for this call; rich is loaded for a terminal only."""
+    """The console for this call; the live one for a terminal only."""
     if json_lines:
         return JsonConsole()
     if sys.stderr.isatty():

@@ -34,11 +34,14 @@ async def _log(folder: str, name: str) -> int:
         if not steps:
             raise UsageError(f"{name} is a source, no step makes it; name one of {', '.join(known_names(build)[:5])}")
         path = os.path.join(build.parts.state, "log", log_name(steps[0]))
-        if not os.path.isfile(path):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                for line in readable(file.read()):
+                    print(line)
+        elif steps[0] in build.parts.memory.results:
+            print(f"cpods: {steps[0]} said nothing when it ran, or its result came from the store", file=sys.stderr)
+        else:
             raise UsageError(f"{steps[0]} has no log here: it has not run in this folder")
-        with open(path, "rb") as file:
-            for line in readable(file.read()):
-                print(line)
         pointer = _engine_log(build, steps[0])
     if pointer:
         print(f"cpods: the engine's own log is {pointer}", file=sys.stderr)

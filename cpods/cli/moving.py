@@ -111,8 +111,8 @@ async def _tell_owners(store: Wares, before: "Owner", now: "Owner") -> None:
 
 
 async def _copy(folder: str, federation: str, what: str, to: str, pin: bool) -> int:
+    from cpods.aftercare import PIN_FACT
     from cpods.ports import Changes
-    from cpods.session import PIN_FACT
 
     async with wares(folder, federation) as store:
         ware = await store.find(what)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 from cpods.cli.flags import Flags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cpods.cli.console import Console
-    from cpods.session import Done
+    from cpods.session import Call, Done
 
 
-def run(flags: Flags) -> int:
-    """Builds, prints, writes the report; the exit code."""
+def run(flags: Flags, wrap: "Callable[[Console], Console] | None" = None) -> int:
+    """Builds, prints, writes the report; the exit code. ``wrap``: puts another listener around the one that prints."""
     from cpods.cli.listener import listener_for
 
     listener = listener_for(flags.json_lines)
     listener.verbose = flags.verbose
-    wrong = _wrong(flags)
+    if wrap is not None:
+        listener = wrap(listener)
+    wrong = wrong_in(flags)
     if wrong:
         from cpods.majordomo.report import bare_report
 
@@ -53,7 +55,7 @@ def _report(flags: Flags, report: "Mapping[str, Any]", listener: "Console") -> b
     return True
 
 
-def _wrong(flags: Flags) -> str:
+def wrong_in(flags: Flags) -> str:
     """What is wrong with the flags, '' if nothing."""
     if flags.until_stable and flags.once:
         return "--until-stable and --once exclude each other; give one"
@@ -64,12 +66,12 @@ def _wrong(flags: Flags) -> str:
     return ""
 
 
-async def _rebuild(flags: Flags, listener: "Console") -> "Done":
+def call_of(flags: Flags) -> "Call":
+    """What a build is asked for."""
     from cpods.cli.glance import key_of
-    from cpods.cli.interrupts import end_on_signals
     from cpods.majordomo.context import Choice, Request
     from cpods.scheduler.core import Options
-    from cpods.session import Call, rebuild
+    from cpods.session import Call
 
     options = Options(
         seed=flags.seed or "warm",
@@ -80,16 +82,25 @@ async def _rebuild(flags: Flags, listener: "Console") -> "Done":
         slots=flags.jobs or len(os.sched_getaffinity(0)),
     )
     seed = os.path.abspath(flags.seed) if flags.seed not in ("", "warm", "clean") else flags.seed
-    call = Call(
+    return Call(
         root=flags.folder,
         goals=flags.goals,
         request=Request(options, seed=seed, force=flags.force),
         until_stable=True if flags.until_stable else False if flags.once else None,
         wait=not flags.no_wait,
+        reported=bool(flags.report) or flags.json_lines,
         federation=Choice(flags.federation, flags.placement, flags.leave_remote),
         glance=""
         if flags.federation or flags.force or flags.keep_unstable or seed not in ("", "warm", "clean")
         else key_of(flags._asdict()),
     )
+
+
+async def _rebuild(flags: Flags, listener: "Console") -> "Done":
+    from cpods.cli.interrupts import end_on_signals, too_late
+    from cpods.session import rebuild
+
     end_on_signals()
-    return await rebuild(call, os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))
+    done = await rebuild(call_of(flags), os.environ, listener, lambda text: print(f"waiting: {text}", file=sys.stderr))
+    too_late()  # the loop is about to take its handlers away, and what was built must be told as built
+    return done

@@ -110,13 +110,13 @@ async def _forget(where: "Places", settings: "StoreSettings", digests: "Iterable
     from cpods.wiring import POD, locked
 
     async with locked(where, settings, os.environ, wait, _on_wait) as (site, _):
-        assert site.catalogue is not None
-        await site.catalogue.ownership.drop(POD, digests)
+        await (await site.full()).ownership.drop(POD, digests)
 
 
 async def _collect(folder: str, wait: bool) -> int:
-    from cpods.session import needed_objects
-    from cpods.store.collect import collect, stat
+    from cpods.aftercare import needed_objects
+    from cpods.store import growth
+    from cpods.store.collect import collect
     from cpods.wiring import POD, locked
 
     where, settings = _places(folder)
@@ -125,12 +125,11 @@ async def _collect(folder: str, wait: bool) -> int:
         return 0
     async with locked(where, settings, os.environ, wait, _on_wait) as (site, _):
         done = collect(where.store, settings.max_bytes, needed_objects(site.memory))
-        assert site.catalogue is not None
+        growth.measured(where.store, done.left_bytes)
         if done.digests:
-            await site.catalogue.ownership.drop(POD, done.digests)
-    left = stat(where.store)
-    print(f"{done.evicted} objects ({human(done.evicted_bytes)}) evicted; {left.objects} ({human(left.object_bytes)}) are left")
-    if left.object_bytes > settings.max_bytes:
+            await (await site.full()).ownership.drop(POD, done.digests)
+    print(f"{done.evicted} objects ({human(done.evicted_bytes)}) evicted; {done.left} ({human(done.left_bytes)}) are left")
+    if done.left_bytes > settings.max_bytes:
         print(f"still above [store] max_bytes ({human(settings.max_bytes)}): what is left belongs to the last build or is in use")
     return 0
 

@@ -60,12 +60,11 @@ class Links(NamedTuple):
 class Wares:
     """An open project, and its federation if it has one."""
 
-    def __init__(self, site: "Site", project: str, links: Links | None) -> None:
-        assert site.catalogue is not None
+    def __init__(self, site: "Site", catalogue: "SqlCatalogue", project: str, links: Links | None) -> None:
         self.site = site
         self.project = project
         self.links = links
-        self.catalogue: SqlCatalogue = site.catalogue
+        self.catalogue = catalogue
 
     async def find(self, text: str) -> Ware:
         """What ``text`` names. Raises UsageError for a name that means nothing here."""
@@ -89,12 +88,7 @@ class Wares:
 
     def here(self, digest: str) -> int | None:
         """Bytes of an artefact in the own store, None if it is not there."""
-        from cpods.store.layout import object_path
-
-        try:
-            return os.path.getsize(object_path(self.site.where.store, digest))
-        except FileNotFoundError:
-            return None
+        return self.site.objects.size(digest)
 
     async def holders(self, digest: str) -> dict[str, int]:
         """Who holds it now, and its bytes: this store, and pods that run (they are asked)."""
@@ -233,7 +227,7 @@ async def wares(folder: str, federation: str, lock: bool = False, wait: bool = T
             pods = await ask_pods(home, bus)
             live = set(live_pods(pods))
             links = Links(home, bus, {status.pod: status for status in pods.statuses if status.pod in live})
-        yield Wares(site, project_id(where.state), links)
+        yield Wares(site, await site.full(), project_id(where.state), links)
 
 
 def _on_wait(text: str) -> None:

@@ -28,7 +28,8 @@ async def _why(folder: str, name: str) -> int:
             print(_about_source(build, name, list(findings)))
             return 0
         for step in steps:
-            print(f"{_last(build, step)} {explain.now(findings[step])}")
+            said = (_last(build, step), explain.now(findings[step]), "" if findings[step].state == "lacking" else _knotted(build, step))
+            print(" ".join(filter(None, said)))
     return 0
 
 
@@ -61,6 +62,26 @@ def steps_named(build: "Build", name: str, known: list[str]) -> list[str]:
     return []
 
 
+def _knotted(build: "Build", step: str) -> str:
+    """The sentence on the circle that makes a step part of a knot; '' if it is no part of one."""
+    from cpods.graph import explain
+    from cpods.majordomo.picture import picture
+
+    drawn = picture(build)
+    members = next((knot.steps for knot in drawn.knots if step in knot.steps), ())
+    if not members:
+        return ""
+    from cpods.graph.shortest import shortest_circle
+
+    return explain.knotted(shortest_circle(step, members, drawn.edges))
+
+
+def _is_among(build: "Build", step: str, names: list[str]) -> bool:
+    """Whether a step, or the one that asked for it, is among these."""
+    results = build.parts.memory.results
+    return step in names or any(name in results and any(helper.name == step for helper in results[name].helpers) for name in names)
+
+
 def _about_source(build: "Build", name: str, known: list[str]) -> str:
     from cpods.ids import normalise
     from cpods.majordomo.picture import readers_of
@@ -73,12 +94,15 @@ def _last(build: "Build", step: str) -> str:
     """The sentence on the last build, as it was written down then."""
     import msgspec
 
+    from cpods.aftercare import SLICE_FACT, WHY_FACT
     from cpods.graph import explain
     from cpods.majordomo.account import Reason
     from cpods.majordomo.staleness import as_change
-    from cpods.session import WHY_FACT
 
     said = build.parts.memory.facts.get(WHY_FACT + step)
+    looked_at = build.parts.memory.facts.get(SLICE_FACT)
+    if said is not None and looked_at and not _is_among(build, step, looked_at.split("\n")):
+        return explain.before(step, "up_to_date", (), (), "")
     if said is None:
         return f"{step} was not part of the last build."
     reason = msgspec.json.decode(said.encode(), type=Reason)

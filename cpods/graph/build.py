@@ -46,6 +46,8 @@ _STYLE_ENDINGS = frozenset(
 
 
 NO_MENTIONS: Mapping[str, Set[str]] = {}
+#: Before the name of an engine whose job a main file perhaps means: a word of its name stands there.
+PERHAPS = "?"
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -126,8 +128,9 @@ def _presumed(
 ) -> dict[str, set[str]]:
     """Edges into and out of engines that never ran: they may read every product, and make what others lack.
 
-    Of two engines of which only one names the other, the named one is not presumed to read the other's products; nor an
-    engine what is made of its own DVI, which is then made once, of the last. A wrong hint costs a run, never a result.
+    Of two engines of which only one names the other, the named one is not presumed to read the other's products; of two that do not
+    name each other, neither (they run beside each other); nor an engine what is made of its own DVI, which is then made once, of the
+    last. A wrong hint costs a run, never a result.
     """
     fresh = [name for name in steps if not traffic[name].known]
     soft: dict[str, set[str]] = {}
@@ -135,7 +138,8 @@ def _presumed(
         for name in steps:
             # A step that finds out what it writes, but is no engine (figures of METAPOST), reads no document's products.
             may_read = steps[engine].open_reads or not (steps[name].open_reads or steps[name].planner or steps[name].may_write)
-            if name != engine and may_read and steps[name].planner != engine and not _is_named_by(engine, name, mentions):
+            reads_it = may_read and steps[name].planner != engine and not _is_named_by(engine, name, mentions)
+            if name != engine and reads_it and not _are_strangers(engine, name, mentions):
                 soft.setdefault(name, set()).add(engine)
         for name, paths in lacking.items():
             if name != engine and may_feed(steps[engine], steps[name], paths, only_job=_is_named_by(name, engine, mentions)):
@@ -145,6 +149,12 @@ def _presumed(
 
 def _is_named_by(one: str, other: str, mentions: Mentions) -> bool:
     return one in mentions.get(other, ()) and other not in mentions.get(one, ())
+
+
+def _are_strangers(one: str, other: str, mentions: Mentions) -> bool:
+    """Whether two engines' main files are known, and neither names the other's job, nor perhaps means it."""
+    known = one in mentions and other in mentions
+    return known and mentions[other].isdisjoint((one, PERHAPS + one)) and mentions[one].isdisjoint((other, PERHAPS + other))
 
 
 def _late_makers(steps: Mapping[str, Step], lacking: Mapping[str, Iterable[FilePath]], hard: Mapping[str, Set[str]]) -> dict[str, set[str]]:

@@ -1,11 +1,12 @@
 """Condenses a step graph to its components, in an order that is the same in every process.
 
-Knows names and positions only. networkx returns components as sets whose order changes with the hash seed, so the
-order is made here from positions.
+Knows names and positions only. Sets have another order with each hash seed, so the order is made here from positions.
 """
 
 import heapq
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
+
+from cpods.graph.circles import circles
 
 Edges = Mapping[str, Set[str]]
 
@@ -13,25 +14,17 @@ Edges = Mapping[str, Set[str]]
 def components(edges: Edges, rank: Mapping[str, int]) -> list[tuple[str, ...]]:
     """Strongly connected components in topological order, ties by rank; members of each by rank.
 
-    ``edges`` maps a step to the steps that depend on it. Tarjan's algorithm with Nuutila's changes, by networkx, where there
-    is a circle at all.
+    ``edges`` maps a step to the steps that depend on it. What has no circle before it is peeled off (Kahn); only the rest is
+    searched for circles.
     """
     parts: list[tuple[str, ...]] = [(name,) for name in rank]
     ordered = _ordered(parts, edges, rank)
     if len(ordered) == len(parts):
         return ordered
-    parts = [tuple(sorted(part, key=rank.__getitem__)) for part in _connected(edges, rank)]
-    return _ordered(parts, edges, rank)
-
-
-def _connected(edges: Edges, rank: Mapping[str, int]) -> Iterable[Set[str]]:
-    import networkx as nx  # 170 ms that a project without circles need not pay
-
-    graph = nx.DiGraph()
-    graph.add_nodes_from(rank)
-    graph.add_edges_from((a, b) for a, followers in edges.items() for b in followers)
-    found: Iterable[Set[str]] = nx.strongly_connected_components(graph)
-    return found
+    peeled = {name for part in ordered for name in part}
+    rest = [name for name in rank if name not in peeled]
+    ordered += (tuple(sorted(found, key=rank.__getitem__)) for found in circles(rest, edges))
+    return _ordered(ordered, edges, rank)
 
 
 def _ordered(parts: list[tuple[str, ...]], edges: Edges, rank: Mapping[str, int]) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ Knows no file: it words what the walk of stale.py found, and what a build wrote 
 from collections.abc import Sequence
 
 from cpods.digest import ABSENT
+from cpods.graph.render import Circle, spelled
 from cpods.graph.stale import Change, Finding
 from cpods.ids import DATE_FACT, GLOB_FACT
 
@@ -48,6 +49,11 @@ def before(step: str, how: str, changes: Sequence[Change], unseen: Sequence[Chan
     }
     known = said.get(how, f"{step} was not part of the last build.")
     return f"{known} {insignificant(unseen, step, 'had ')}".rstrip()
+
+
+def knotted(circle: Circle) -> str:
+    """The sentence on why a step belongs to a knot; '' if it lies on no circle."""
+    return f"It belongs to a knot: {spelled(circle)}." if circle else ""
 
 
 def insignificant(changes: Sequence[Change], step: str, tense: str = "") -> str:

@@ -67,6 +67,10 @@ class KnotRun:
         self.writer: dict[FilePath, str] = {output.path: name for name, output in seed}
         self._planned: dict[str, set[str]] = {name: set(names) for name, names in (helpers or {}).items()}
         self.steps: dict[str, Step] = {step.name: step for step in members}
+        self._ahead = frozenset(ahead.name for step in members for ahead in step.ahead)
+        for step in members:
+            self.steps.update((ahead.name, ahead) for ahead in step.ahead)
+            self._planned.setdefault(step.name, set()).update(ahead.name for ahead in step.ahead)
         self.last: dict[str, Result] = {}
         self.reads: dict[str, dict[FilePath, str]] = {}
         #: By step, the passes in which it got a result.
@@ -187,6 +191,10 @@ class KnotRun:
             seen[read.path] = read.digest
 
     def _note_writes(self, name: str, result: Result) -> None:
+        if name in self._ahead:  # what it does not make any more, another run must not find
+            for path in self.steps[name].outputs:
+                if path in self.overlay:
+                    self.overlay[path] = None
         for output in result.outputs:
             if self.overlay.get(output.path) is None:
                 self._appeared(output.path, name)
@@ -206,7 +214,7 @@ class KnotRun:
 
     def _plan_helpers(self, engine: str, result: Result) -> None:
         """Helpers are a function of the engine's last run; what a dropped helper made goes with it."""
-        wanted = {step.name: step for step in self.taken(engine, result)}
+        wanted = {step.name: step for step in (*self.taken(engine, result), *self.steps[engine].ahead)}
         if len(wanted) < len(result.helpers):
             self.last[engine] = msgspec.structs.replace(result, helpers=tuple(wanted.values()))
         before = self._planned.get(engine, set())
@@ -249,10 +257,10 @@ class KnotRun:
             self.overlay[path] = None
 
     def _sort(self) -> None:
-        """Helpers come right behind their engine, in the order of their positions."""
+        """Helpers come right behind their engine, in the order of their positions; those that it has ahead, before it."""
         order: list[str] = []
         for step in pass_order(self._declared):
-            order += [step.name, *self._behind(step.name)]
+            order += [*(ahead.name for ahead in step.ahead), step.name, *self._behind(step.name)]
         self._order = list(dict.fromkeys(order))  # two may ask for the same helper
         self._rows = rows(self._order, self.steps)
 
@@ -328,8 +336,9 @@ class KnotRun:
         return [(path, tuple(sorted(filters))) for path, filters in sorted(names.items())]
 
     def is_knot(self) -> bool:
-        """Whether what members write is read by members at all (an engine without feedback is no knot)."""
-        return len(self._declared) > 1 or bool(self.feedback())
+        """Whether what members write is read by members at all (an engine without feedback is no knot, nor one that reads a format)."""
+        formats = {path for name in self._ahead if name in self.steps for path in self.steps[name].outputs}
+        return len(self._declared) > 1 or not formats.issuperset(self.feedback())
 
     def order(self) -> tuple[str, ...]:
         """Names in pass order, helpers included."""

@@ -14,6 +14,8 @@ from cpods.ids import FilePath
 VERSION = 1
 _SOURCES_SHOWN = 6
 _PATHS_SHOWN = 4
+_CIRCLES_SHOWN = 4
+_CIRCLE_STEPS_SHOWN = 8
 #: A chain of thousands of steps does not move to the right for ever: the text would grow with its square.
 _INDENT_MAX = 90
 
@@ -47,12 +49,20 @@ class Edge(msgspec.Struct, frozen=True):
     presumed: bool = False
 
 
+#: A way from a step back to itself: each edge begins where the one before it ends.
+Circle = tuple[Edge, ...]
+
+
 class Group(msgspec.Struct, frozen=True):
-    """A knot: its steps in pass order, and how it ended last (None: not known; NOSTART also without a run)."""
+    """A knot: its steps in pass order, and how it ended last (None: not known; NOSTART also without a run).
+
+    ``circles``: what makes it a knot, the shortest ones that together hold its steps.
+    """
 
     steps: tuple[str, ...]
     verdict: str | None = None
     passes: int | None = None
+    circles: tuple[Circle, ...] = ()
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -164,6 +174,8 @@ class _Tree:
         return [name for name in self._picture.knots[unit].steps if name in self._nodes] if isinstance(unit, int) else [unit]
 
     def _describe(self, unit: str | int, indent: str) -> None:
+        if isinstance(unit, int):
+            self._lines += [indent + text for text in _circles(self._picture.knots[unit].circles)]
         for name in self._members(unit):
             inner = indent
             if isinstance(unit, int):
@@ -184,6 +196,20 @@ class _Tree:
     def _needs(self, unit: str | int) -> list[str | int]:
         makers = [edge.maker for name in self._members(unit) for edge in self._into.get(name, ()) if edge.maker in self._nodes]
         return [other for other in dict.fromkeys(map(self._unit, makers)) if other != unit]
+
+
+def _circles(circles: Sequence[Circle]) -> list[str]:
+    lines = [f"circle: {spelled(circle)}" for circle in circles[:_CIRCLES_SHOWN]]
+    return [*lines, f"and {len(circles) - _CIRCLES_SHOWN} more circles"] if len(circles) > _CIRCLES_SHOWN else lines
+
+
+def spelled(circle: Circle) -> str:
+    """A circle as ``a -(file)-> b -(file)-> a``: steps, and what the next one reads. A long one is cut in the middle."""
+    parts = [f"{edge.maker} -({_some(edge.paths, 1) if edge.paths else '?'})-> " for edge in circle]
+    if len(parts) > _CIRCLE_STEPS_SHOWN:
+        half = _CIRCLE_STEPS_SHOWN // 2
+        parts[half:-half] = [f"… {len(parts) - 2 * half} more steps … -> "]
+    return "".join(parts) + circle[0].maker
 
 
 def _title(node: Node) -> str:
@@ -250,15 +276,17 @@ def as_json(picture: Picture) -> str:
     """One JSON object with a version; keys as in the structs of this module (``from``/``to`` for an edge's ends)."""
     number = {name: index for index, knot in enumerate(picture.knots) for name in knot.steps}
     steps: list[dict[str, Any]] = [msgspec.to_builtins(node) | {"knot": number.get(node.name)} for node in picture.nodes]
-    edges = [
-        {"from": edge.maker, "to": edge.reader, "paths": list(edge.paths), "feedback": edge.feedback, "presumed": edge.presumed}
-        for edge in picture.edges
-    ]
     whole = {
         "version": VERSION,
         "goals": [{"path": path, "step": maker} for path, maker in picture.goals],
         "steps": steps,
-        "edges": edges,
-        "knots": [msgspec.to_builtins(knot) for knot in picture.knots],
+        "edges": [_edge(edge) for edge in picture.edges],
+        "knots": [
+            msgspec.to_builtins(knot) | {"circles": [[_edge(edge) for edge in circle] for circle in knot.circles]} for knot in picture.knots
+        ],
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {"from": edge.maker, "to": edge.reader, "paths": list(edge.paths), "feedback": edge.feedback, "presumed": edge.presumed}

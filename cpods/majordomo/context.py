@@ -3,6 +3,7 @@
 Knows no procedure: settling, knots and drive share it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -48,6 +49,10 @@ class Federation(Protocol):
 
 class Ledger(Protocol):
     """Where a build's records are kept for good: one batch at a time, objects before records."""
+
+    @property
+    def added_bytes(self) -> int:
+        """Sizes of the artefacts that were saved."""
 
     async def save(self, changes: Changes) -> None:
         """Makes objects and manifests durable, then writes one transaction."""
@@ -162,7 +167,10 @@ class Build:
         return Output(output.path, self.parts.eyes.version(output.path, Artefact(version.digest, version.size), readers))
 
 
+_UNREADABLE = re.compile(r"[^\w.-]")
+
+
 def log_name(step: str) -> str:
     """The file name of a step's log: readable, and different for different steps."""
-    readable = "".join(char if char.isalnum() or char in "._-" else "_" for char in step)[:100]
+    readable = _UNREADABLE.sub("_", step[:100])
     return f"{readable}-{of_parts([step])[5:13]}.log"

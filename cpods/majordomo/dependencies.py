@@ -16,6 +16,7 @@ from cpods.graph.order import pass_order
 from cpods.ids import GLOB_FACT, FilePath, is_fact, is_outside
 from cpods.majordomo.context import Build
 from cpods.majordomo.picture import helpers
+from cpods.majordomo.publish import is_published
 from cpods.model import Read, Result, Solution, Step
 
 #: Looked for wherever a font is used; few fonts are one.
@@ -124,7 +125,7 @@ class Gathering:
         path = read.path
         if path.startswith(GLOB_FACT):
             return File(path[len(GLOB_FACT) :], "listing", earlier=earlier)
-        there = self._build.parts.folder.digest(path) != ABSENT
+        there = self._build.parts.folder.digest(path) != ABSENT or not is_published(path)
         if path in self._maker:
             return File(path, "generated", self._maker[path], earlier, there)
         return File(path, "outside" if is_outside(path) else "source", earlier=earlier, there=there)

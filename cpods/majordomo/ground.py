@@ -4,13 +4,18 @@ Knows no catalogue; the null-build check compares these rows with the folder.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from cpods.declaration import Project
+from cpods.graph.reach import Entry, reach_of
 from cpods.ids import GLOB_FACT, FilePath, is_fact
 from cpods.majordomo.context import Build
+from cpods.majordomo.slicing import project_parts
 from cpods.model import Result
 from cpods.ports import FileState
-from cpods.store.glance import ABSENT_SIZE, Ground, Row
+from cpods.store.columns import packed
+from cpods.store.filecolumns import ABSENT_SIZE, FileColumns, Row, of_rows
+from cpods.store.glance import Ground
 
 
 def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
@@ -38,9 +43,7 @@ def _results(build: Build) -> list[Result]:
     known = build.parts.memory.results
     found: list[Result] = []
     for name in build.core.finished_steps():
-        if name in known:
-            found.append(known[name])
-            found += (known[helper.name] for helper in known[name].helpers if helper.name in known)
+        found += _with_helpers(name, known)
     for solution in build.core.solutions.values():
         found += (result for _, result in solution.last)
     return found
@@ -61,3 +64,47 @@ def _row(build: Build, path: FilePath, may_appear: bool) -> Row | None:
 
 def _of_state(path: FilePath, state: FileState) -> Row:
     return (path, state.size, state.mtime_ns, state.ctime_ns, state.inode, state.digest, state.checked_ns)
+
+
+def columns_of(build: Build, project: Project, ground: Ground) -> tuple[FileColumns, dict[str, bytes]] | None:
+    """The files of a ground in columns, and the parts with which a later build can look at the reach of a change only.
+
+    None if they cannot be kept so (digests of two algorithms).
+    """
+    try:
+        files = of_rows(ground.rows)
+    except ValueError:
+        return None
+    numbers = {files.path(number): number for number in range(len(files))}
+    reach = reach_of(entries_of(build, numbers.get), len(files))
+    wary = [index for index, name in enumerate(reach.names) if build.planned.steps[name].insignificant]
+    return files, {"reach": packed((reach.columns(), wary)), **project_parts(project)}
+
+
+def entries_of(build: Build, number: Callable[[FilePath], int | None]) -> Iterator[Entry]:
+    """What the build's finished steps read and make, with what their helpers do; paths that have no number are left out."""
+    makes: dict[str, set[FilePath]] = {}
+    for path, written in build.parts.memory.written.items():
+        makes.setdefault(written.step, set()).add(path)
+    known = build.parts.memory.results
+    finished = set(build.core.finished_steps())
+    for name, step in build.planned.steps.items():
+        if name not in finished:
+            continue
+        traffic = build.core.knowledge.traffic[name]
+        reads, writes = set(traffic.reads), traffic.writes | makes.get(name, set())
+        for result in _with_helpers(name, known):
+            reads.update(read.path for read in result.reads)
+            writes |= {output.path for output in result.outputs} | makes.get(result.step, set())
+        yield Entry(
+            name,
+            step.position[0],
+            {found for path in reads if (found := number(path)) is not None},
+            {found for path in writes if (found := number(path)) is not None},
+        )
+
+
+def _with_helpers(name: str, known: Mapping[str, Result]) -> list[Result]:
+    if name not in known:
+        return []
+    return [known[name], *(known[helper.name] for helper in known[name].helpers if helper.name in known)]

@@ -3,8 +3,7 @@
 Knows no results; see lookup for those.
 """
 
-import calendar
-import time
+import datetime
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -20,6 +19,8 @@ _PLACE = ("PATH", "HOME", "USER", "TMPDIR")
 _LOCALE = ("LANG", "LC_ALL", "TZ")
 #: Seconds up to the year 5138; beyond it tools fail each in its own way.
 _EPOCH_DIGITS_MAX = 11
+#: 1970-01-01 in days since the year 1.
+_DAY_ZERO = 719_163
 
 
 class Calendar:
@@ -54,7 +55,7 @@ class Calendar:
 @cache
 def epoch(date: str) -> int:
     """00:00 UTC of a date YYYY-MM-DD, in seconds since 1970: TeX reads SOURCE_DATE_EPOCH as UTC."""
-    return calendar.timegm(time.strptime(date, "%Y-%m-%d"))
+    return (datetime.date.fromisoformat(date).toordinal() - _DAY_ZERO) * 86_400
 
 
 class Keys:
@@ -75,6 +76,7 @@ class Keys:
         self._known = known
         self._static: dict[str, tuple[Step, str]] = {}
         self._counted: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        self._environments: dict[tuple[object, ...], tuple[tuple[str, str], ...]] = {}
         self._names: dict[tuple[object, ...], str] = {}
         self._checked: dict[str, str] = {}
         self.fresh: dict[str, Fingerprint] = {}
@@ -93,7 +95,14 @@ class Keys:
         return sorted({**dict(passed), **{name: value for name, value in step.env if name not in step.quiet}}.items())
 
     def environment(self, step: Step, date: int) -> tuple[tuple[str, str], ...]:
-        """The whole environment of a run."""
+        """The whole environment of a run; the very same tuple for steps that have the same."""
+        kind = (step.pass_env, step.env, step.quiet, date)
+        known = self._environments.get(kind)
+        if known is None:
+            known = self._environments[kind] = self._environment_of(step, date)
+        return known
+
+    def _environment_of(self, step: Step, date: int) -> tuple[tuple[str, str], ...]:
         found = {name: self._environment[name] for name in _PLACE if name in self._environment}
         found.update(self.counted(step))
         found.update(step.env)

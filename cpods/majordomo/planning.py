@@ -11,11 +11,12 @@ from functools import cache
 import msgspec
 
 from cpods.chefs.leftovers import leftovers
-from cpods.chefs.mentions import mentioned
+from cpods.chefs.mentions import mentioned, touched
 from cpods.declaration import Project
 from cpods.digest import ABSENT
 from cpods.errors import UsageError
 from cpods.globs import is_pattern
+from cpods.graph.build import PERHAPS
 from cpods.ids import FilePath, normalise
 from cpods.model import Remembered, Result, Step
 from cpods.ports import Chef, Memory, Workspace
@@ -32,6 +33,7 @@ class Planned(msgspec.Struct, frozen=True):
     ``leftovers``: files that some earlier tool left where a step will write, neither source nor product, by owner.
     ``mentions``: documents by the documents whose files they name in their main file, as a hint who goes first.
     ``orphans``: recorded products of steps that this project file no longer declares; they count as sources now.
+    ``dropped``: recorded products of steps that declare now that they make others: a build from nothing would not see them.
     """
 
     steps: Mapping[str, Step]
@@ -41,6 +43,7 @@ class Planned(msgspec.Struct, frozen=True):
     orphans: tuple[FilePath, ...]
     where: Mapping[str, str]
     mentions: Mapping[str, frozenset[str]] = {}
+    dropped: tuple[FilePath, ...] = ()
 
 
 def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memory, chefs: Mapping[str, Chef]) -> Planned:
@@ -53,7 +56,8 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
     steps: dict[str, Step] = {}
     where: dict[str, str] = {}
     for index, declaration in enumerate(project.declarations):
-        for step in chefs[declaration.chef].plan(declaration, index, known, remembered):
+        position = project.positions[index] if project.positions else index
+        for step in chefs[declaration.chef].plan(declaration, position, known, remembered):
             place = project.where[index] if index < len(project.where) else project.file
             if step.name in steps:
                 raise UsageError(f"{place}: step {step.name} is declared twice; give one of them another name")
@@ -72,7 +76,13 @@ def plan(project: Project, goals: Sequence[str], folder: Workspace, memory: Memo
         orphans=tuple(sorted(path for path, written in memory.written.items() if written.step in gone)),
         where=where,
         mentions=_mentions([step for step in steps.values() if step.open_reads], folder),
+        dropped=tuple(path for path, written in memory.written.items() if written.step in steps and _is_dropped(path, steps[written.step])),
     )
+
+
+def _is_dropped(path: FilePath, step: Step) -> bool:
+    """Whether a step that makes what it declares and nothing else made ``path`` once, and does not declare it any more."""
+    return not (step.open_reads or step.may_write) and path not in step.outputs and path != step.depfile
 
 
 def planned_fact(project: Project) -> str:
@@ -81,10 +91,14 @@ def planned_fact(project: Project) -> str:
 
 
 def _mentions(engines: Sequence[Step], folder: Workspace) -> dict[str, frozenset[str]]:
-    """By engine, the others whose jobs its main file names. Read only where there are several documents."""
+    """By engine, the others whose jobs its main file names, or perhaps means. Read only where there are several documents."""
     if len(engines) < 2:
         return {}
-    return {step.name: mentioned(folder.read(step.main) or b"", [other for other in engines if other is not step]) for step in engines}
+    found: dict[str, frozenset[str]] = {}
+    for step in engines:
+        main, others = folder.read(step.main) or b"", [other for other in engines if other is not step]
+        found[step.name] = mentioned(main, others) | {PERHAPS + name for name in touched(main, others)}
+    return found
 
 
 def _recollections(memory: Memory) -> dict[str, Remembered]:

@@ -4,7 +4,6 @@ Knows no passes; a solution's files come from the store.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -15,8 +14,8 @@ from cpods.ports import Memory, Objects, Workspace
 from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 from cpods.synctex import local_synctex
 
-#: Reports of tools that stay in the mirror.
-_UNPUBLISHED = (".fls", ".blg", ".ilg", ".glg")
+#: Reports of tools, and formats of preambles, that stay in the mirror.
+_UNPUBLISHED = (".fls", ".blg", ".ilg", ".glg", ".cpods.fmt")
 
 
 class Publisher:
@@ -86,6 +85,8 @@ def is_published(path: FilePath) -> bool:
 def keep_last(state: str, solution: Solution, objects: Objects, root: str) -> str:
     """Puts what an unfinished knot's last pass made into ``last/`` of the state folder, and returns that folder."""
     last = os.path.join(state, "last")
+    import shutil  # which loads all kinds of compression
+
     shutil.rmtree(last, ignore_errors=True)
     for _, output in solution.outputs:
         target = os.path.join(last, output.path)

@@ -3,30 +3,27 @@
 Knows what happened, not how it is shown.
 """
 
-import hashlib
-import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
 
 from cpods.digest import ABSENT
 from cpods.majordomo.context import Build
+from cpods.majordomo.publish import is_published
 from cpods.majordomo.verdict import Ending
 from cpods.model import Problem, Result, Solution
 from cpods.orders import Execution
+from cpods.store.summary import GOALS_SHOWN, Shown, goal_entry
 
 VERSION = 1
-_GOALS_SHOWN = 20
 _WARNINGS_SHOWN = 3
 #: Warnings that only sum up others.
 _SUMMARIES = ("There were undefined", "There were multiply-defined")
-_BLOCK_BYTES = 1 << 20
 
 
-def full_report(build: Build, end: Ending, seconds: float) -> dict[str, Any]:
-    """The report of a build that came to an end of its own."""
+def full_report(build: Build, end: Ending, seconds: float, hashed: bool = True) -> dict[str, Any]:
+    """The report of a build that came to an end of its own. ``hashed`` False: goals without SHA-256 and size, for who reads neither."""
     hows = build.core.hows
     return {
         "version": VERSION,
@@ -34,7 +31,7 @@ def full_report(build: Build, end: Ending, seconds: float) -> dict[str, Any]:
         "exit_code": end.exit_code,
         "seconds": round(seconds, 3),
         "seed": _seed(build),
-        "goals": _goals(build),
+        "goals": _goals(build, hashed),
         "steps": {
             "total": len(hows),
             "ran": sum(1 for how in hows.values() if how == "ran"),
@@ -106,10 +103,12 @@ def knot(build: Build, solution: Solution) -> dict[str, Any]:
 
 
 def _feedback(build: Build, solution: Solution) -> list[dict[str, Any]]:
+    import hashlib
+
     versions = {output.path: output.version for _, output in solution.outputs}
     found = []
     for path in solution.feedback:
-        if path in versions:
+        if path in versions and is_published(path):  # not a preamble's format: 18 MB
             digest = versions[path].digest
             try:
                 sha = hashlib.sha256(build.parts.objects.read(digest)).hexdigest()
@@ -119,25 +118,19 @@ def _feedback(build: Build, solution: Solution) -> list[dict[str, Any]]:
     return found
 
 
-def _goals(build: Build) -> list[dict[str, Any]]:
+def _goals(build: Build, hashed: bool) -> list[dict[str, Any]]:
     makers: dict[str, str] = {}
     for name, step in build.planned.steps.items():
         for path in step.outputs:
             makers.setdefault(path, name)
     results = build.parts.memory.results
     made_by = {path: results[maker] for path, maker in makers.items() if maker in results}
-    return [_goal(build, path, made_by.get(path)) for path in build.planned.goals]
+    return [_goal(build, path, made_by.get(path), hashed) for path in build.planned.goals]
 
 
-def _goal(build: Build, path: str, result: Result | None) -> dict[str, Any]:
+def _goal(build: Build, path: str, result: Result | None, hashed: bool) -> dict[str, Any]:
     digest = build.parts.folder.digest(path)
-    absolute = os.path.join(build.parts.folder.root, path)
-    entry: dict[str, Any] = {"path": path, "digest": None, "sha256": None, "size": None, "pages": None}
-    if digest != ABSENT:
-        entry["digest"], entry["pages"] = digest, _pages(result, path, digest)
-        with suppress(FileNotFoundError):  # left on the pod that made it
-            entry["sha256"], entry["size"] = _sha256(absolute)
-    return entry
+    return goal_entry(build.parts.folder.root, path, "" if digest == ABSENT else digest, _pages(result, path, digest), hashed)
 
 
 def _pages(result: Result | None, path: str, digest: str) -> int | None:
@@ -147,44 +140,33 @@ def _pages(result: Result | None, path: str, digest: str) -> int | None:
     return result.pages
 
 
-def _sha256(path: str) -> tuple[str, int]:
-    """(SHA-256 in hex, size in bytes) of a file. Not hashlib.file_digest: its buffer costs more than a small file's hash."""
-    hasher = hashlib.sha256(usedforsecurity=False)
-    size = 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        wanted = min(os.fstat(descriptor).st_size + 1, _BLOCK_BYTES)
-        while block := os.read(descriptor, wanted):
-            hasher.update(block)
-            size += len(block)
-    finally:
-        os.close(descriptor)
-    return hasher.hexdigest(), size
-
-
 def _seed(build: Build) -> str:
     seeds = set(build.seeds.values())
     return build.request.seed or (seeds.pop() if len(seeds) == 1 else "warm")
 
 
-def outcome_lines(build: Build, report: Mapping[str, Any]) -> list[str]:
-    """What a user is told at a good end: one line a goal, one in total."""
+def goal_lines(build: Build, report: Mapping[str, Any], only: Container[str] | None = None) -> list[Shown]:
+    """What a user is told of each goal at a good end: of the first ones, or of those in ``only``."""
     solutions = {output.path: solution for solution in build.core.solutions.values() for _, output in solution.outputs}
-    lines = []
+    found: list[Shown] = []
     for goal in report["goals"]:
-        if goal["digest"] is not None:
+        if goal["digest"] is not None and (only is None or goal["path"] in only):
             pages = f", {_counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
             solution = solutions.get(goal["path"])
-            lines.append(f"{goal['path']}{pages}{_proof(solution)}")
-            lines += _warnings(solution)
-    if len(lines) > _GOALS_SHOWN:
-        lines = [*lines[:_GOALS_SHOWN], f"… and {len(lines) - _GOALS_SHOWN} more goals"]
+            found.append((goal["path"], [f"{goal['path']}{pages}{_proof(solution)}", *_warnings(solution)]))
+        if only is None and len(found) == GOALS_SHOWN:
+            break
+    return found
+
+
+def total_line(report: Mapping[str, Any]) -> str:
+    """What a user is told of the whole at a good end."""
     steps = report["steps"]
     ran = sum(1 for entry in report["executions"] if entry["kind"] == "run")
     if not ran and not steps["cached"]:
-        return [*lines, "everything is up to date, nothing was run"]
+        return "everything is up to date, nothing was run"
     store = f"{steps['cached']} from the store, {steps['up_to_date']} up to date"
-    return [*lines, f"{_counted(ran, 'run')}, {store}, {report['seconds']:.1f} s"]
+    return f"{_counted(ran, 'run')}, {store}, {report['seconds']:.1f} s"
 
 
 def _proof(solution: Solution | None) -> str:

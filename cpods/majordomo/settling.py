@@ -4,7 +4,9 @@ Knows no graph: the core says which step, and what stands over the project's fil
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
@@ -16,6 +18,16 @@ from cpods.majordomo.context import Build, log_name
 from cpods.majordomo.lookup import Difference, Found
 from cpods.model import Result, Step
 from cpods.orders import Cooked, Order
+
+
+class Cancelled(Protocol):
+    """A step under way."""
+
+    def cancel(self) -> None:
+        """Brings its end about; asked again, at once."""
+
+
+_Begin = Callable[[Order, Callable[[Cooked | BaseException], None]], Cancelled | None]
 
 
 class Settling:
@@ -95,23 +107,57 @@ class Settling:
             self._own(step.name, result)
         elif found.last:
             how = "up_to_date"
+        is_as_before = how == "up_to_date" or (found.last and step.name not in self._build.before)
         self._build.remember(step.name, result)
-        changes = () if how == "up_to_date" else self._changes(step, order)
+        changes = () if is_as_before else self._changes(step, order)
         self._build.account.settled(step.name, Reason(how, changes, insignificant))
         return Settled(step.name, self._with_views(order, result), how, bool(insignificant))
 
     def _keep_foreign(self, step: str, path: FilePath) -> None:
         """A product changed by hand is kept in the store before it is replaced."""
-        present = self._parts.folder.digest(path)
         written = self._parts.memory.written.get(path)
-        if present != ABSENT and written is not None and written.digest != present:
+        if written is None:
+            return
+        present = self._parts.folder.digest(path)
+        if present != ABSENT and written.digest != present:
             with suppress(FileNotFoundError):  # it was changed on the pod that owns it, which keeps it
                 self._parts.objects.put_file(os.path.join(self._parts.folder.root, path))
             self._build.account.note(
                 f"{path} was changed by hand since {step} made it; it is replaced, its old content stays in the store as {present}"
             )
 
+    def begin(self, order: Settle, arrived: Callable[[Event | BaseException], None]) -> Cancelled | None:
+        """As :meth:`run` for a plain step here, without a task: ``arrived`` is called once, later. None: it has to be run.
+
+        What is returned can be cancelled: then ``arrived`` gets a CancelledError. Raises OSError.
+        """
+        start: _Begin | None = getattr(self._parts.kitchen, "begin", None)
+        if order.knot or start is None or self._parts.federation is not None:
+            return None
+        request, reason = self._ordered(order, frozenset(), None)
+
+        def ended(cooked: Cooked | BaseException) -> None:
+            if isinstance(cooked, Cooked):
+                try:
+                    arrived(self._came(order, cooked, reason))
+                except Exception as error:
+                    arrived(error)
+            else:
+                arrived(cooked)
+
+        return start(request, ended)
+
     async def _run(self, order: Settle, hidden: frozenset[FilePath], date: int | None) -> Event:
+        request, reason = self._ordered(order, hidden, date)
+        try:
+            cooked = await self._parts.kitchen.cook(request)
+        except KeyError:  # an object of the knot's state is gone or damaged: make everything again that is not complete
+            self._build.incomplete.add(order.knot)
+            return Spoilt(order.step.name, stale=True)
+        return self._came(order, cooked, reason)
+
+    def _ordered(self, order: Settle, hidden: frozenset[FilePath], date: int | None) -> tuple[Order, Reason]:
+        """What a pod is asked, and why."""
         step = order.step
         date = date if date is not None else self._run_date(order)
         if not order.knot:
@@ -131,15 +177,15 @@ class Settling:
             hidden=hidden,
             pass_number=order.pass_number,
         )
-        try:
-            cooked = await self._parts.kitchen.cook(request)
-        except KeyError:  # an object of the knot's state is gone or damaged: make everything again that is not complete
-            self._build.incomplete.add(order.knot)
-            return Spoilt(step.name, stale=True)
+        return request, reason
+
+    def _came(self, order: Settle, cooked: Cooked, reason: Reason) -> Event:
+        """What came of an order."""
         for execution in (*cooked.earlier, *((cooked.execution,) if cooked.execution is not None else ())):
             self._build.account.executed(execution)
         if cooked.loosened:
-            self._build.account.note(f"{step.name} ran on {cooked.pod} with other tools than those here, as its tool_match allows")
+            name = order.step.name
+            self._build.account.note(f"{name} ran on {cooked.pod} with other tools than those here, as its tool_match allows")
         return self._cooked(order, cooked, reason)
 
     def _run_date(self, order: Settle) -> int:

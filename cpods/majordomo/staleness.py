@@ -19,6 +19,9 @@ from cpods.ports import KnotMemory
 from cpods.scheduler.conclusion import pass_limit
 from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 
+#: So many members of a circle that cannot start are named, unless they are all that wait for each other.
+_WAITING_SHOWN = 3
+
 
 def examine(build: Build) -> dict[str, Finding]:
     """By step (helpers too): what a build of ``build``'s goals would do with it now. The build must not have been started."""
@@ -118,12 +121,23 @@ class Inspector:
 
         return stuck(steps, is_there)
 
+    def _told(self, steps: list[Step], circle: dict[str, FilePath]) -> list[tuple[str, FilePath]]:
+        """Of members that can never start a few that wait for each other, each with the input that it waits for."""
+        if len(circle) <= _WAITING_SHOWN:
+            return list(circle.items())
+        from cpods.graph.shortest import in_circle
+
+        maker = self._build.core.knowledge.graph.maker
+        waiting = [step for step in steps if step.name in circle]
+        needs = [(step.name, path, [name for name in maker.get(path, ()) if name in circle]) for step in waiting for path in step.inputs]
+        return [(name, path) for name, path, _ in in_circle([need for need in needs if need[2]])]
+
     def _knot(self, steps: list[Step]) -> dict[str, Look]:
         members = pass_order(steps)
         memory = self._parts.memory.knots.get(steps[0].name) or KnotMemory()
         circle = self._circle(steps) if memory == KnotMemory() else {}
         if circle:
-            text = "a circle that cannot start: " + "; ".join(f"{name} needs {path}" for name, path in circle.items())
+            text = "a circle that cannot start: " + "; ".join(f"{name} needs {path}" for name, path in self._told(steps, circle))
             return {step.name: Look("lacking", text=text) for step in steps}
         hidden = self._scene.hidden()
         if self._build.request.force:

@@ -215,8 +215,10 @@ def _stuck(build: Build, unit: Unit) -> list[str]:
             lines.append(
                 f"{step} needs {path}, which is not there and which no step makes; add the file, or a step with it among its outputs"
             )
-    circle = [f"{step} needs {path} from {' or '.join(makers)}" for step, path, makers in lacking if makers]
-    if circle and not lines:
-        lines.append("a circle that cannot start: " + "; ".join(circle) + "; list one of these inputs as optional, or provide it once")
+    if lacking and not lines:
+        from cpods.graph.shortest import in_circle
+
+        circle = "; ".join(f"{step} needs {path} from {' or '.join(makers)}" for step, path, makers in in_circle(lacking))
+        lines.append(f"a circle that cannot start: {circle}; list one of these inputs as optional, or provide it once")
     steps = pass_order([build.planned.steps[name] for name in unit.members])
     return lines or [f"{steps[0].name} could not start"]

@@ -43,6 +43,11 @@ class SilentLedger:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    @property
+    def added_bytes(self) -> int:
+        """Sizes of the artefacts that were saved."""
+        return self._ledger.added_bytes
+
     async def save(self, changes: Changes) -> None:
         """Keeps file states, fingerprints and artefacts; drops what would change what the project's last build was."""
         await self._ledger.save(Changes(files=changes.files, fingerprints=changes.fingerprints, artefacts=changes.artefacts))

@@ -9,14 +9,14 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from cpods.chefs import debian
 from cpods.digest import ABSENT
 from cpods.eyes import Eyes
-from cpods.ids import GLOB_FACT, TEX_INPUTS, TOOL_CACHE, FilePath, is_outside
+from cpods.ids import GLOB_FACT, TEX_INPUTS, TOOL_CACHE, UNPACKED_FORMATS, FilePath, is_outside
 from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
 from cpods.orders import Cooked, Execution, Order
 from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Workspace
@@ -34,6 +34,8 @@ IN_MIRROR = "in a mirror: "
 
 #: Chefs whose logs may hold lines that only look like errors: there the exit code decides.
 _BY_EXIT = ("latex", "tex")
+#: What a chef that says nothing of it tidies before it is stored.
+_TIDIED = (".log",)
 
 #: Signals that a program brings upon itself, so that the same inputs bring them again.
 _OWN_FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
@@ -60,6 +62,26 @@ class Diary(Protocol):
 
     def end(self, step: str) -> None:
         """What stood at the outputs before stands there again."""
+
+
+class Cancelled(Protocol):
+    """Something under way."""
+
+    def cancel(self) -> None:
+        """Brings its end about; asked again, at once."""
+
+
+Variables = tuple[tuple[str, str], ...]
+_Begin = Callable[[Command, Callable[[int, int], None], Callable[[Exit | Exception], None]], Cancelled]
+
+
+class _Ground(NamedTuple):
+    """The folder as a plain step finds it: digests of inputs and of the outputs that were cleared away, and the view."""
+
+    started_ns: int
+    before: Mapping[FilePath, str]
+    previous: Mapping[FilePath, str]
+    view: View
 
 
 class Pod:
@@ -94,6 +116,7 @@ class Pod:
         self._diary = diary
         self._state = state
         self._lanes: dict[str, set[int]] = {}
+        self._last_environment: tuple[Variables, Variables] = ((), ())
 
     async def cook(self, order: Order) -> Cooked:
         """Carries out an order. Raises OSError (disk full, unwritable folder), KeyError (an object of the overlay is gone)."""
@@ -153,33 +176,58 @@ class Pod:
 
     # -- plain steps: in the project folder ------------------------------------------------------------------------
 
+    def begin(self, order: Order, ended: Callable[[Cooked | BaseException], None]) -> Cancelled | None:
+        """Carries a plain order out without a task: ``ended`` is called once, later. None: it has to be cooked.
+
+        What is returned can be cancelled: then ``ended`` gets a CancelledError, after everything is as it was. Raises OSError.
+        """
+        start: _Begin | None = getattr(self._executor, "begin", None)
+        if order.knot or start is None:
+            return None
+        return _Plain(self, order, ended).start(start)
+
     async def _in_folder(self, order: Order) -> Cooked:
-        step = order.step
-        started_ns = self._clock.now_ns()
-        before = {path: self._refresh(path) for path in (*step.inputs, *step.optional)}
-        previous = self._clear_outputs(step)
+        ground = self._clear(order.step)
         try:
-            return await self._between_notes(order, before, previous, started_ns)
+            exit = await self._executor.run(self._command(order, self._folder.root), self._noting(order.step.name))
+            return self._judged(order, ground, exit)
         except BaseException:
-            with suppress(OSError):  # a full disk, say: then the next call, which finds the note in the diary, does it
-                self._restore(step, previous)
+            self._undo(order.step, ground)
             raise
 
-    async def _between_notes(
-        self, order: Order, before: Mapping[FilePath, str], previous: Mapping[FilePath, str], started_ns: int
-    ) -> Cooked:
-        step = order.step
-        view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
-        exit = await self._execute(order, self._folder.root, lambda pid, ticks: self._diary.started(step.name, pid, ticks))
-        observed = debian.named(self._chefs[step.chef].observe(step, view, exit), exit)
-        moved = [path for path, was in before.items() if self._refresh(path) != was] or self._written_during(observed, before, started_ns)
-        if moved:
+    def _noting(self, name: str) -> Callable[[int, int], None]:
+        return lambda pid, ticks: self._diary.started(name, pid, ticks)
+
+    def _clear(self, step: Step) -> _Ground:
+        """Looks at what a step reads and clears the place of what it writes."""
+        started_ns = self._clock.now_ns()
+        refresh: Callable[[FilePath], str] = getattr(self._folder, "refresh", self._folder.digest)
+        before = {path: refresh(path) for path in (*step.inputs, *step.optional)}
+        previous = self._clear_outputs(step)
+        try:
+            view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
+        except BaseException:
             self._restore(step, previous)
+            raise
+        return _Ground(started_ns, before, previous, view)
+
+    def _undo(self, step: Step, ground: _Ground) -> None:
+        with suppress(OSError):  # a full disk, say: then the next call, which finds the note in the diary, does it
+            self._restore(step, ground.previous)
+
+    def _judged(self, order: Order, ground: _Ground, exit: Exit) -> Cooked:
+        """What came of a run in the project folder."""
+        step, before = order.step, ground.before
+        observed = debian.named(self._chefs[step.chef].observe(step, ground.view, exit), exit)
+        moved = [path for path, was in before.items() if self._refresh(path) != was]
+        moved = moved or self._written_during(observed, before, ground.started_ns)
+        if moved:
+            self._restore(step, ground.previous)
             reads = (*observed.reads, *observed.absent)
             return Cooked(self._execution(order, exit), None, stale=True, problems=_moved(step, moved), reads=reads)
         if exit.code != 0 or any(p.severity == "error" for p in observed.problems):
             failed = self._failed(order, exit, observed)
-            self._restore(step, previous)
+            self._restore(step, ground.previous)
             return failed
         return self._store(order, exit, observed, self._reads(order, observed), self._folder)
 
@@ -195,9 +243,10 @@ class Pod:
         for path, digest in previous.items():
             if digest != ABSENT:
                 self._folder.remove(path)
-            folder = os.path.dirname(os.path.join(self._folder.root, path))
-            if not os.path.isdir(folder):
-                os.makedirs(folder, exist_ok=True)
+            if digest == ABSENT:
+                folder = f"{self._folder.root}/{path}".rpartition("/")[0]
+                if not os.path.isdir(folder):
+                    os.makedirs(folder, exist_ok=True)
         return previous
 
     def _restore(self, step: Step, previous: Mapping[FilePath, str]) -> None:
@@ -251,22 +300,28 @@ class Pod:
     # -- both ------------------------------------------------------------------------------------------------------
 
     async def _execute(self, order: Order, root: str, started: Callable[[int, int], None] | None) -> Exit:
-        command = Command(
-            argv=order.step.argv,
-            cwd=os.path.normpath(os.path.join(root, order.step.cwd)),
-            env=self._environment(order),
-            timeout=order.step.timeout,
-            log=os.path.join(self._state, "log", order.log),
-        )
-        return await self._executor.run(command, started)
+        return await self._executor.run(self._command(order, root), started)
 
-    def _environment(self, order: Order) -> tuple[tuple[str, str], ...]:
-        """The order's environment with what only this place knows."""
-        stands_for = {TOOL_CACHE: os.path.join(self._state, "tool-cache"), TEX_INPUTS: dict(order.env).get("TEXINPUTS", "")}
-        found = dict(order.env)
-        for sign, value in stands_for.items():
-            found.update((name, text.replace(sign, value)) for name, text in order.env if sign in text)
-        return tuple(found.items())
+    def _command(self, order: Order, root: str) -> Command:
+        cwd = order.step.cwd
+        return Command(
+            argv=_argv(order),
+            cwd=root if cwd == "." else os.path.normpath(os.path.join(root, cwd)),
+            env=self._environment(order.env),
+            timeout=order.step.timeout,
+            log=f"{self._state}/log/{order.log}",
+        )
+
+    def _environment(self, given: Variables) -> Variables:
+        """An order's environment with what only this place knows. Most orders of a build have the same: made once."""
+        if self._last_environment[0] is not given:
+            stands_for = {TOOL_CACHE: os.path.join(self._state, "tool-cache"), TEX_INPUTS: dict(given).get("TEXINPUTS", "")}
+            found = dict(given)
+            for sign, value in stands_for.items():
+                found.update((name, text.replace(sign, value)) for name, text in given if sign in text)
+            _find_formats(found)
+            self._last_environment = (given, tuple(found.items()))
+        return self._last_environment[1]
 
     def _reads(self, order: Order, observed: Observation) -> tuple[Read, ...]:
         """Edge digests of what was read, from before the run; facts (listings of patterns) with them."""
@@ -286,7 +341,8 @@ class Pod:
 
     def _execution(self, order: Order, exit: Exit) -> Execution:
         step = order.step
-        return Execution(step.name, step.chef, step.tool, step.argv, "run", order.pass_number, self.name, round(exit.seconds, 4), exit.code)
+        argv = _argv(order)
+        return Execution(step.name, step.chef, step.tool, argv, "run", order.pass_number, self.name, round(exit.seconds, 4), exit.code)
 
     def _failed(self, order: Order, exit: Exit, observed: Observation) -> Cooked:
         """No usable outputs; a pure tool's failure is a result all the same."""
@@ -304,8 +360,6 @@ class Pod:
         outputs = []
         for path in observed.writes:
             artefact = self._take(path, place, self._chefs[order.step.chef])
-            if place is self._folder:
-                self._refresh(path)
             outputs.append(Output(path, Version(artefact.digest, artefact.size)))
         erring = any(p.severity == "error" for p in observed.problems) and order.step.chef not in _BY_EXIT
         failing = _code(exit, observed) or (1 if erring else 0)
@@ -328,12 +382,72 @@ class Pod:
     def _take(self, path: FilePath, place: Workspace, chef: Chef) -> Artefact:
         """Stores an output; SyncTeX files without the name of the folder that they were made in, logs without what only the chef reads."""
         tidied: Callable[[FilePath, bytes], bytes] | None = getattr(chef, "tidied", None)
-        if path.endswith(".log") and tidied is not None:
+        is_log = tidied is not None and path.endswith(getattr(chef, "tidied_endings", _TIDIED))
+        if not is_log and not path.endswith(SYNCTEX_ENDINGS):
+            take: Callable[[FilePath], Artefact] | None = getattr(place, "take", None) if place is self._folder else None
+            return self._objects.put_file(os.path.join(place.root, path)) if take is None else take(path)
+        if place is self._folder:
+            self._refresh(path)
+        if is_log and tidied is not None:
             return self._objects.put_bytes(tidied(path, place.read(path) or b""))
-        if not path.endswith(SYNCTEX_ENDINGS):
-            return self._objects.put_file(os.path.join(place.root, path))
         shown: str = getattr(place, "shown", place.root)  # where the tool believed to be
         return self._objects.put_bytes(portable_synctex(place.read(path) or b"", shown))
+
+
+class _Plain:
+    """A plain order under way without a task."""
+
+    def __init__(self, pod: Pod, order: Order, ended: Callable[[Cooked | BaseException], None]) -> None:
+        self._pod = pod
+        self._order = order
+        self._ended = ended
+        self._ground = pod._clear(order.step)
+        self._run: Cancelled | None = None
+        self._is_cancelled = False
+
+    def start(self, begin: _Begin) -> "_Plain":
+        pod, order = self._pod, self._order
+        try:
+            self._run = begin(pod._command(order, pod._folder.root), pod._noting(order.step.name), self._over)
+        except BaseException:
+            pod._undo(order.step, self._ground)
+            raise
+        return self
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        if self._run is not None:
+            self._run.cancel()
+
+    def _over(self, exit: Exit | Exception) -> None:
+        ended: Cooked | BaseException
+        try:
+            if isinstance(exit, Exception):
+                raise exit
+            if self._is_cancelled:
+                raise asyncio.CancelledError
+            ended = self._pod._judged(self._order, self._ground, exit)
+        except BaseException as error:
+            self._pod._undo(self._order.step, self._ground)
+            ended = error
+        self._ended(ended)
+
+
+def _find_formats(environment: dict[str, str]) -> None:
+    """Puts the folder of unpacked formats where an engine is to get one, or takes the variable away."""
+    for name in [name for name, text in environment.items() if text == UNPACKED_FORMATS]:
+        from cpods.pod.formats import search_path  # only for TeX
+
+        del environment[name]
+        if path := search_path(name.partition("_")[2], environment):
+            environment[name] = path
+
+
+def _argv(order: Order) -> tuple[str, ...]:
+    """The command: another one where what the steps ahead of this one made is there."""
+    step = order.step
+    made = [path for ahead in step.ahead for path in ahead.outputs]
+    return step.argv_after if step.argv_after and all(order.overlay.get(path) is not None for path in made) else step.argv
 
 
 def _code(exit: Exit, observed: Observation) -> int:

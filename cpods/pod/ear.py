@@ -3,13 +3,13 @@
 Knows no step; an executor stands behind it.
 """
 
-import shlex
 from collections.abc import Callable
 
 import msgspec
 
 from cpods.model import Exit
 from cpods.ports import Command, Executor
+from cpods.scheduler.executor import shown
 
 _LOG_BYTES_MAX = 32 << 10
 _NOISE = b"kdebug:"
@@ -38,7 +38,7 @@ class Ear:
         for title, data in (("stdout", exit.stdout), ("stderr", exit.stderr)):
             said = _readable(data)
             if said:
-                parts.append(f"== {title} of {shlex.join(argv)} ==\n{said}")
+                parts.append(f"== {title} of {shown(argv)} ==\n{said}")
         return "".join(parts)
 
 

@@ -67,12 +67,15 @@ class Core:
         self.knowledge = Knowledge(plan.steps, plan.remembered, plan.present, plan.mentions)
         self.units = Units(self.knowledge)
         self.failures: dict[str, Failure] = {}
+        self.spoilt_reads: dict[str, tuple[FilePath, ...]] = {}  # of runs that do not count: what they read or looked for
         self.hows: dict[str, str] = {}
         self.solutions: dict[str, Solution] = {}
         self._flight: dict[str, tuple[Unit, int]] = {}
         self._after: dict[str, Status] = {}
         self._crowded: list[Unit] = []
-        self._planners: dict[str, str] = {}
+        self._ahead = {ahead.name: step.name for step in plan.steps.values() for ahead in step.ahead}
+        self._read_ahead: dict[str, set[FilePath]] = {}
+        self._planners: dict[str, str] = dict(self._ahead)
         self._tick = 0
         self._busy = 0
         self._stop = False
@@ -153,6 +156,8 @@ class Core:
         flight = self._flight.get(event.step)
         unit = self._answered(event.step)
         owner = self._owner(event.step)
+        if event.reads:
+            self.spoilt_reads[event.step] = event.reads
         if owner is not None and event.reads and self.knowledge.suspect(owner, event.reads):
             self._regraph()
         if unit is None or not self._is_current(flight):
@@ -221,10 +226,17 @@ class Core:
         self._planners.update((helper.name, helper.planner or engine) for helper in helpers)
 
     def _learn(self, owner: str, result: Result, helpers: Iterable[Step] = ()) -> bool:
+        reads = {read.path for read in result.reads}
+        if result.step in self._ahead:
+            self._read_ahead[owner] = reads
+            if not self.knowledge.ran(owner):  # of the engine behind it, no more is known by that
+                return self.knowledge.suspect(owner, reads)
+        elif result.step == owner:
+            reads |= self._read_ahead.get(owner, set())
         made = [path for helper in helpers for path in helper.outputs]
         if result.exit_code:  # it may have ended before it wrote all that it writes: its readers stay its readers
             made += self.knowledge.traffic[owner].writes
-        return self.knowledge.learn(owner, (read.path for read in result.reads), (output.path for output in result.outputs), made)
+        return self.knowledge.learn(owner, reads, (output.path for output in result.outputs), made)
 
     def _answered(self, key: str) -> Unit | None:
         """The unit that was waiting for this answer, unless it was restarted or regrouped meanwhile."""
@@ -348,7 +360,8 @@ class Core:
 
     def _has_late_answers(self, unit: Unit) -> bool:
         """Whether something that an earlier grouping of these steps started is still under way."""
-        return any(not set(other.members).isdisjoint(unit.members) for other, _ in self._flight.values())
+        names = unit.members if len(unit.members) == 1 else frozenset(unit.members)
+        return any(name in names for other, _ in self._flight.values() for name in other.members)
 
     def _begin(self, unit: Unit) -> Instruction:
         members = [self.plan.steps[name] for name in unit.members]

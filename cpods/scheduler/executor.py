@@ -9,212 +9,200 @@ import os
 import resource
 import shlex
 import signal
-import subprocess
 import time
-from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import BinaryIO
 
 from cpods.model import Exit
 from cpods.ports import Command
 from cpods.scheduler import groups
+from cpods.scheduler.reactor import Reactor
+from cpods.scheduler.spawn import spawn
+from cpods.scheduler.streams import Capture, Stream
+
+__all__ = ["OUTPUT_BYTES_MAX", "Capture", "ProcessExecutor", "not_started"]
 
 #: Most bytes kept of each stream. Generous, since chefs read failed look-ups from a TeX engine's stderr.
 OUTPUT_BYTES_MAX = 32 << 20
-_READ_BYTES = 256 << 10
-#: A pipe holds at most this much when its writers are gone or not ours any more.
-_PIPE_BYTES_MAX = 1 << 20
 _LOOK_SECONDS = 0.005
-
-
-class Capture:
-    """The first and the last half of ``limit`` bytes of a stream; what lies between is counted and dropped."""
-
-    def __init__(self, limit: int) -> None:
-        self._head = bytearray()
-        self._head_room = limit - limit // 2
-        self._tail: deque[bytes] = deque()
-        self._tail_bytes = 0
-        self._tail_limit = limit // 2
-        self._dropped = 0
-
-    def add(self, block: bytes) -> None:
-        """Takes the next bytes."""
-        taken = min(self._head_room, len(block))
-        self._head += block[:taken]
-        self._head_room -= taken
-        if taken < len(block):
-            self._tail.append(block[taken:])
-            self._tail_bytes += len(block) - taken
-            # Keeps one block more than the limit at times, never less: the cut is exact only in value().
-            while self._tail_bytes - len(self._tail[0]) >= self._tail_limit:
-                gone = len(self._tail.popleft())
-                self._tail_bytes -= gone
-                self._dropped += gone
-
-    def value(self) -> bytes:
-        """All bytes, or both ends with a line between them that says how much is missing."""
-        tail = b"".join(self._tail)
-        surplus = max(0, len(tail) - self._tail_limit)
-        dropped = self._dropped + surplus
-        note = b"\n[%d bytes left out]\n" % dropped if dropped else b""
-        return bytes(self._head) + note + tail[surplus:]
-
-
-class Stream:
-    """The reading end of one output pipe.
-
-    A pipe and not a file: ``tee /dev/stderr`` in a step would truncate a file, and a program that never stops printing
-    would fill the disk.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, heard: Callable[[bytes], None] | None = None) -> None:
-        self._loop = loop
-        self._heard = heard
-        self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._reader, False)
-        self._capture = Capture(limit)
-        self._open = False
-
-    def attach(self) -> None:
-        """Starts to read whenever there is something; our copy of the writing end is closed."""
-        os.close(self.writer)
-        self.writer = -1
-        self._loop.add_reader(self._reader, self._take)
-        self._open = True
-
-    def _take(self) -> int:
-        """Reads one block; its length, 0 when nothing is there now or will come."""
-        try:
-            block = os.read(self._reader, _READ_BYTES)
-        except BlockingIOError:
-            return 0
-        if block:
-            self._capture.add(block)
-            if self._heard is not None:
-                self._heard(block)
-        else:
-            self._detach()
-        return len(block)
-
-    def _detach(self) -> None:
-        if self._open:
-            self._loop.remove_reader(self._reader)
-            self._open = False
-
-    def rest(self) -> bytes:
-        """Everything captured, with what is still in the pipe; does not wait for a daemon that holds the other end."""
-        room = _PIPE_BYTES_MAX
-        while self._open and room > 0 and (taken := self._take()):
-            room -= taken
-        return self._capture.value()
-
-    def close(self) -> None:
-        """Releases both ends."""
-        self._detach()
-        os.close(self._reader)
-        if self.writer >= 0:
-            os.close(self.writer)
+#: So much of each word of a command line is shown in a log.
+_WORD_MAX = 1000
 
 
 class Group:
-    """A started process group: its leader's end, and the ways to bring that about."""
+    """A started process group: its leader's end, and the ways to bring that about. Its leader is a child of ours, not waited for."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-        self._loop = loop
-        self._process = process
+    def __init__(self, reactor: Reactor, pid: int, grace_seconds: float) -> None:
+        self._reactor = reactor
+        self._loop = reactor.loop
         self._grace_seconds = grace_seconds
         self._timers: list[asyncio.TimerHandle] = []
         self._ending = False
-        self.pid = process.pid
-        self.cancelled = False
+        self._on_over: Callable[[], None] = _nothing
+        self._deadline = 0.0
+        self.pid = pid
+        self.usage: resource.struct_rusage | None = None
+        self.code = 0
+        self.is_over = False
         self.timed_out = False
-        self._descriptor = self._open()
-        self._exited = loop.create_future()
-        loop.add_reader(self._descriptor, self._on_exit)
-
-    def _open(self) -> int:
+        self._descriptor = -1
         try:
-            return os.pidfd_open(self.pid)
+            self._descriptor = os.pidfd_open(pid)
+            reactor.watch(self._descriptor, self._on_exit)
         except OSError:
-            groups.send(self.pid, signal.SIGKILL)
-            self._process.wait()
+            self.close()
             raise
 
     def _on_exit(self) -> None:
-        self._loop.remove_reader(self._descriptor)
-        self._exited.set_result(None)
+        """The leader has ended: whom it left behind is ended too."""
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        # While the dead leader is not waited for, its number is taken: the signal reaches this group or nobody.
+        if not self._ending:
+            groups.send(self.pid, signal.SIGTERM)
+        _, status, usage = os.wait4(self.pid, 0)
+        self._reactor.forget(self._descriptor)
+        self.usage = usage
+        self.code = os.waitstatus_to_exitcode(status)
+        if groups.send(self.pid, 0):
+            self._deadline = self._loop.time() + 2 * self._grace_seconds
+            self._end_later()
+            self._look()
+        else:
+            self._done()
+
+    def _look(self) -> None:
+        """It is over when nobody of the group runs, or nobody was ended by SIGKILL for as long again as the grace time."""
+        if not groups.members(self.pid) or self._loop.time() > self._deadline:
+            self._done()
+        else:
+            self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _done(self) -> None:
+        self.is_over = True
+        self._on_over()
+
+    def on_over(self, call: Callable[[], None]) -> None:
+        """Calls once the leader and whom it left behind have ended; never at once."""
+        self._on_over = call
 
     def limit(self, seconds: float) -> None:
         """Ends the group after so long."""
         self._timers.append(self._loop.call_later(seconds, self._expire))
 
     def _expire(self) -> None:
-        if not self._exited.done():
+        if self.usage is None:
             self.timed_out = True
             self.end()
 
     def end(self) -> None:
         """SIGTERM to the group and, after the grace time, SIGKILL; asked again, SIGKILL at once."""
+        if self.is_over:
+            return
         groups.send(self.pid, signal.SIGKILL if self._ending else signal.SIGTERM)
+        self._end_later()
+
+    def _end_later(self) -> None:
         if not self._ending:
             self._ending = True
             self._timers.append(self._loop.call_later(self._grace_seconds, groups.send, self.pid, signal.SIGKILL))
 
-    async def ended(self) -> tuple[int, resource.struct_rusage]:
-        """Waits for the leader, ends whom it left behind; (exit code, resource use). A cancel hastens it, no more."""
-        await self._insist(self._exited)
-        # While the dead leader is not waited for, its number is taken: the signals reach this group or nobody.
-        if not self._ending:
-            self.end()
-        _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        if groups.send(self.pid, 0):
-            await self._insist(self._left_alone())
-        return self._process.returncode, usage
-
-    async def _insist(self, future: "asyncio.Future[None]") -> None:
-        while not future.done():
-            try:
-                await asyncio.wait((future,))
-            except asyncio.CancelledError:
-                self.cancelled = True
-                self.end()
-
-    def _left_alone(self) -> "asyncio.Future[None]":
-        """Done when nobody of the group runs, or nobody was ended by SIGKILL for as long again as the grace time."""
-        alone = self._loop.create_future()
-        deadline = self._loop.time() + 2 * self._grace_seconds
-
-        def look() -> None:
-            if not groups.members(self.pid) or self._loop.time() > deadline:
-                alone.set_result(None)
-            else:
-                self._loop.call_later(_LOOK_SECONDS, look)
-
-        look()
-        return alone
-
     def close(self) -> None:
         """Forgets timers and descriptor. What still runs (only after an error of ours) is killed and waited for."""
-        if self._process.returncode is None:
-            self._loop.remove_reader(self._descriptor)
+        if self._descriptor >= 0:
+            self._reactor.forget(self._descriptor)
+        if self.usage is None:
             groups.send(self.pid, signal.SIGKILL)
-            self._process.wait()
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
         for timer in self._timers:
             timer.cancel()
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+class Run:
+    """One program from its start to its end, with what it says."""
+
+    def __init__(self, reactor: Reactor, command: Command, limit: int, heard: Callable[[bytes], None] | None) -> None:
+        self._reactor = reactor
+        self._command = command
+        self._begun = time.monotonic()
+        self._ended: Callable[[Ended], None] = _nothing_of
+        self._group: Group | None = None
+        self._stdout = Stream(reactor, limit, heard)
+        try:
+            self._stderr = Stream(reactor, limit, heard)
+        except OSError:
+            self._stdout.close()
+            raise
+
+    def start(self, grace_seconds: float) -> int:
+        """The process id. Raises OSError, ValueError."""
+        command = self._command
+        pid = spawn(command.argv, command.cwd, command.env, self._stdout.writer, self._stderr.writer)
+        self._group = Group(self._reactor, pid, grace_seconds)
+        return pid
+
+    def attach(self, ended: "Callable[[Ended], None]") -> None:
+        """From now on what it says is read, and ``ended`` is called at its end."""
+        assert self._group is not None
+        self._stdout.attach()
+        self._stderr.attach()
+        if self._command.timeout is not None:
+            self._group.limit(self._command.timeout)
+        self._ended = ended
+        self._group.on_over(self._over)
+
+    def cancel(self) -> None:
+        """Ends it, asked again at once; its end is told as ever."""
+        if self._group is not None:
+            self._group.end()
+
+    def _over(self) -> None:
+        exit = self._exit()
+        self.close()
+        self._ended(_noted(self._command, exit))
+
+    def _exit(self) -> Exit:
+        group = self._group
+        assert group is not None and group.usage is not None
+        return Exit(
+            code=group.code,
+            stdout=self._stdout.rest(),
+            stderr=self._stderr.rest(),
+            seconds=time.monotonic() - self._begun,
+            cpu_seconds=group.usage.ru_utime + group.usage.ru_stime,
+            memory_bytes_max=group.usage.ru_maxrss * 1024,
+            timed_out=group.timed_out,
+        )
+
+    def close(self) -> None:
+        """Releases everything; what still runs (only after an error of ours) is killed."""
+        if self._group is not None:
+            self._group.close()
+        self._stdout.close()
+        self._stderr.close()
+
+
+class _Unstarted:
+    """Stands for a program that could not be started: nothing to cancel."""
+
+    def cancel(self) -> None:
+        """Nothing."""
+
+
+#: How a program ended, or why that cannot be told (its log could not be written).
+Ended = Exit | Exception
 
 
 class ProcessExecutor:
     """The real part of :class:`cpods.ports.Executor`.
 
-    subprocess (vfork, exec, working folder) with pidfd and wait4 in the running event loop: half the CPU time of asyncio's
-    own subprocesses, no thread and no signal handler. ``memory_bytes_max`` of a result is never below what this process
-    itself used when it started the program (Linux counts the memory shared during vfork). ``heard`` gets what a program
-    says while it runs, of both streams as it comes.
+    vfork, exec and pidfd in the running event loop: no thread, no signal handler, one epoll for all programs.
+    ``memory_bytes_max`` of a result is never below what this process itself used when it started the program (Linux counts
+    the memory shared during vfork). ``heard`` gets what a program says while it runs, of both streams as it comes.
     """
 
     def __init__(
@@ -226,63 +214,84 @@ class ProcessExecutor:
         self._grace_seconds = grace_seconds
         self._output_bytes_max = output_bytes_max
         self._heard = heard
+        self._reactor: Reactor | None = None
+        self._ticks = groups.StartTicks()
 
     async def run(self, command: Command, started: Callable[[int, int], None] | None = None) -> Exit:
-        """As in the port; ends also what the program left running in its group. Raises OSError if ``log`` cannot be written."""
-        with ExitStack() as stack:
-            log = stack.enter_context(open(command.log, "wb")) if command.log else None
-            exit, cancelled = await self._run(command, started, stack)
-            if log is not None:
-                _write_log(log, command, exit)
-        if cancelled:
-            raise asyncio.CancelledError
-        return exit
+        """As in the port; ends also what the program left running in its group. Raises OSError if ``log`` cannot be written.
 
-    async def _run(self, command: Command, started: Callable[[int, int], None] | None, stack: ExitStack) -> tuple[Exit, bool]:
-        """The exit, and whether the task was cancelled meanwhile."""
-        begun = time.monotonic()
-        try:
-            stdout, stderr, group = self._start(command, stack)
-        except (OSError, ValueError) as error:
-            return not_started(command, error), False
-        ticks = groups.start_ticks(group.pid)
-        if started is not None and ticks is not None:
-            started(group.pid, ticks)
-        stdout.attach()
-        stderr.attach()
-        if command.timeout is not None:
-            group.limit(command.timeout)
-        code, usage = await group.ended()
-        exit = Exit(
-            code=code,
-            stdout=stdout.rest(),
-            stderr=stderr.rest(),
-            seconds=time.monotonic() - begun,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
-            memory_bytes_max=usage.ru_maxrss * 1024,
-            timed_out=group.timed_out,
-        )
-        return exit, group.cancelled
-
-    def _start(self, command: Command, stack: ExitStack) -> tuple[Stream, Stream, Group]:
-        """Starts the program; ``stack`` releases what was opened. Raises OSError, ValueError (a NUL in an argument)."""
+        There is a log only of a run that said something or did not end well.
+        """
         loop = asyncio.get_running_loop()
-        if not command.argv:
-            raise ValueError("no program given")
-        heard = None if self._heard is None else partial(self._heard, command)
-        stdout = stack.enter_context(closing(Stream(loop, self._output_bytes_max, heard)))
-        stderr = stack.enter_context(closing(Stream(loop, self._output_bytes_max, heard)))
-        process = subprocess.Popen(
-            command.argv,
-            cwd=command.cwd,
-            env=dict(command.env),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout.writer,
-            stderr=stderr.writer,
-            # A session, not only a group: a program that asks the terminal fails at once instead of being stopped for ever.
-            start_new_session=True,
-        )
-        return stdout, stderr, stack.enter_context(closing(Group(loop, process, self._grace_seconds)))
+        found: list[Ended] = []
+        waiter = loop.create_future()
+
+        def ended(how: Ended) -> None:
+            found.append(how)
+            if not waiter.done():
+                waiter.set_result(None)
+
+        handle = self.begin(command, started, ended)
+        is_cancelled = False
+        while not found:
+            try:
+                await waiter
+            except asyncio.CancelledError:  # it hastens the end, no more
+                is_cancelled = True
+                waiter = loop.create_future()
+                handle.cancel()
+        if isinstance(found[0], Exception):
+            raise found[0]
+        if is_cancelled:
+            raise asyncio.CancelledError
+        return found[0]
+
+    def begin(self, command: Command, started: Callable[[int, int], None] | None, ended: Callable[[Ended], None]) -> "Run | _Unstarted":
+        """As :meth:`run`, without a task: ``ended`` is called once, never before this returns. Raises what ``started`` raises."""
+        run: Run | None = None
+        try:
+            heard = None if self._heard is None else partial(self._heard, command)
+            run = Run(self._reactor_now(), command, self._output_bytes_max, heard)
+            before = self._ticks.now()
+            pid = run.start(self._grace_seconds)
+        except (OSError, ValueError) as error:
+            if run is not None:
+                run.close()
+            asyncio.get_running_loop().call_soon(ended, _noted(command, not_started(command, error)))
+            return _Unstarted()
+        try:
+            ticks = self._ticks.of(pid, before) if started is not None else None
+            if started is not None and ticks is not None:
+                started(pid, ticks)
+            run.attach(ended)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _reactor_now(self) -> Reactor:
+        """The running loop's; an executor may outlive a loop."""
+        loop = asyncio.get_running_loop()
+        if self._reactor is None or self._reactor.loop is not loop:
+            self._reactor = Reactor(loop)
+        return self._reactor
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: Ended) -> None:
+    pass
+
+
+def _noted(command: Command, exit: Exit) -> Ended:
+    try:
+        if command.log:
+            _note_log(command, exit)
+    except OSError as error:
+        return error
+    return exit
 
 
 def not_started(command: Command, error: OSError | ValueError) -> Exit:
@@ -308,13 +317,27 @@ def _is_there(command: Command) -> bool:
     return any(os.path.exists(os.path.join(command.cwd, folder, program)) for folder in folders)
 
 
-def _write_log(log: BinaryIO, command: Command, exit: Exit) -> None:
+def _note_log(command: Command, exit: Exit) -> None:
+    """The log of a run, or none: a silent run that ended well only removes what an earlier one left."""
+    if not (exit.stdout or exit.stderr or exit.error or exit.code):
+        with suppress(FileNotFoundError):
+            os.unlink(command.log)
+        return
+    with open(command.log, "wb") as log:
+        log.write(_log_text(command, exit))
+
+
+def shown(argv: Sequence[str]) -> str:
+    """A command line for people: a word that is a whole program (a preamble's) is cut."""
+    return shlex.join(word if len(word) <= _WORD_MAX else f"{word[:_WORD_MAX]}…" for word in argv)
+
+
+def _log_text(command: Command, exit: Exit) -> bytes:
     """stdout, then stderr, each under a header line; an error that kept the program from starting comes first."""
-    name = os.fsencode(shlex.join(command.argv))
-    if exit.error:
-        log.write(os.fsencode(f"{exit.error}\n"))
+    name = os.fsencode(shown(command.argv))
+    parts = [os.fsencode(f"{exit.error}\n")] if exit.error else []
     for title, data in ((b"stdout", exit.stdout), (b"stderr", exit.stderr)):
-        log.write(b"== %s of %s ==\n" % (title, name))
-        log.write(data)
+        parts += (b"== %s of %s ==\n" % (title, name), data)
         if data and not data.endswith(b"\n"):
-            log.write(b"\n")
+            parts.append(b"\n")
+    return b"".join(parts)

@@ -36,6 +36,32 @@ def start_ticks(pid: int) -> int | None:
     return None if fields is None else int(fields[19])
 
 
+class StartTicks:
+    """Start times of processes that were started just now, without asking /proc where the clock says enough.
+
+    A process starts between two looks at the clock; if both show the same tick, that is the tick. Whether the clock is the
+    one of /proc here (time namespaces, emulated kernels) is found out with the first process.
+    """
+
+    def __init__(self) -> None:
+        self._is_same: bool | None = None
+        self._ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+    def now(self) -> int:
+        """Clock ticks since boot."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // self._ns
+
+    def of(self, pid: int, before: int) -> int | None:
+        """As :func:`start_ticks` for a process started since :meth:`now` said ``before``."""
+        after = self.now()
+        if self._is_same and before == after:
+            return after
+        ticks = start_ticks(pid)
+        if self._is_same is None and ticks is not None:
+            self._is_same = before <= ticks <= after
+        return ticks
+
+
 def members(group: int) -> Sequence[int]:
     """Process ids of the group's members that still run (the dead that nobody has waited for do not count), ascending."""
     found = []

@@ -51,6 +51,10 @@ class Knowledge:
             self._note_readers(name, traffic.reads)
         self._makers = makers(self.traffic)
 
+    def ran(self, step: str) -> bool:
+        """Whether a declared step's own result, or a helper's, was learned in this build."""
+        return step in self._seen
+
     def suspect(self, step: str, reads: Iterable[FilePath]) -> bool:
         """Takes what a run without a result read or looked for; it still counts as never run. True as for :meth:`learn`."""
         before = self.traffic[step]

@@ -5,10 +5,10 @@ Knows no SQLAlchemy: its asynchronous way hops between threads for each statemen
 
 import json
 import sqlite3
-from array import array
 from collections.abc import Mapping, Sequence
 
 from cpods.ports import Claim, Owner
+from cpods.store.holding import hold
 from cpods.store.ownconnection import OwnConnection
 
 #: Compare and set in one statement: makes the row if the claimant saw none, changes it if its epoch is the claimant's.
@@ -19,11 +19,6 @@ CLAIM = (
     "WHERE owners.epoch = excluded.epoch - 1"
 )
 _OWNERS = "SELECT owners.path, epoch, pod, digest FROM json_each(?) AS wanted CROSS JOIN owners ON owners.path = wanted.value"
-_KNOWN = (
-    "SELECT artefacts.digest, artefacts.id, holdings.pods FROM json_each(?) AS wanted "
-    "CROSS JOIN artefacts ON artefacts.digest = wanted.value LEFT JOIN holdings ON holdings.id = artefacts.id"
-)
-_HOLD = "INSERT INTO holdings (id, size, pods) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, pods = excluded.pods"
 _PRAGMAS = ("busy_timeout = 30000", "synchronous = NORMAL", "mmap_size = 268435456")
 
 Held = Mapping[str, Mapping[str, int]]
@@ -52,7 +47,7 @@ class Accounts:
         connection.execute("BEGIN IMMEDIATE")
         try:
             for pod, artefacts in held.items():
-                self._hold(connection, pod, artefacts)
+                hold(connection, pod, artefacts, self._pods)
             owners = self._claim(connection, claims)
             connection.execute("COMMIT")
         except BaseException:
@@ -71,19 +66,3 @@ class Accounts:
         present = {row[0]: Owner(*row) for row in connection.execute(_OWNERS, (wanted,))}
         # Nobody owns it although the claimant saw an epoch: the catalogue was rebuilt; the claimant learns that it is at 0.
         return [present.get(path) or Owner(path, 0, "", "") for path, *_ in claims]
-
-    def _hold(self, connection: sqlite3.Connection, pod: str, artefacts: Mapping[str, int]) -> None:
-        number = self._number(connection, pod)
-        connection.executemany("INSERT INTO artefacts (digest) VALUES (?) ON CONFLICT DO NOTHING", [(digest,) for digest in artefacts])
-        rows = []
-        for digest, key, blob in connection.execute(_KNOWN, (json.dumps(list(artefacts)),)):
-            holders = array("H", blob or b"")  # two bytes a pod, little-endian as is every machine that this runs on
-            if number not in holders:
-                rows.append((key, artefacts[digest], array("H", sorted([*holders, number])).tobytes()))
-        connection.executemany(_HOLD, rows)
-
-    def _number(self, connection: sqlite3.Connection, pod: str) -> int:
-        if pod not in self._pods:
-            connection.execute("INSERT INTO pods (name) VALUES (?) ON CONFLICT DO NOTHING", (pod,))
-            self._pods[pod] = int(connection.execute("SELECT id FROM pods WHERE name = ?", (pod,)).fetchone()[0])
-        return self._pods[pod]

@@ -15,12 +15,11 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from cpods.errors import StoreDamaged
+from cpods.store.connecting import PRAGMAS
 from cpods.store.sqlerrors import REBUILD_HINT, translated
 
 #: An interrupt may hit the closing of a connection; SQLAlchemy would print a traceback of that, and nothing is lost by it.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)
-
-_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000", "temp_store = MEMORY", "mmap_size = 268435456")
 
 
 class Database:
@@ -71,6 +70,6 @@ class _Translation:
 
 def _set_pragmas(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in _PRAGMAS:
+    for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -21,6 +21,8 @@ SMALL_BYTES = 256 << 10
 Stamp = tuple[int, int, int, int]
 
 _BLOCK_BYTES = 1 << 20
+#: A larger buffer would be mapped and unmapped at each read.
+_FIRST_BYTES = 64 << 10
 _FICLONE = 0x40049409
 _INODE_MASK = (1 << 63) - 1  # SQLite integers are signed; a few file systems use all 64 bits.
 _counter = itertools.count()
@@ -78,8 +80,11 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 def read_all(descriptor: int) -> bytes:
     """All bytes from the current position on."""
     blocks = []
-    while block := os.read(descriptor, _BLOCK_BYTES):
+    wanted = _FIRST_BYTES
+    while block := os.read(descriptor, wanted):
         blocks.append(block)
+        if len(block) == wanted:
+            wanted = _BLOCK_BYTES
     return b"".join(blocks)
 
 

@@ -1,185 +1,225 @@
 """The null-build check: whether everything that a finished build stood on is still as it was.
 
-Knows no graph and no step; standard library only, since its imports are a good part of a null build's time.
+Knows no graph and no step; standard library and xxhash only, since its imports are a good part of a null build's time.
+What a build stood on lies in columns, one file for each combination of goals and flags, rewritten after each good build.
 """
 
+from __future__ import annotations
+
 import gc
-import json
 import os
-import sqlite3
-import stat
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import Any, NamedTuple
 
-from cpods.ids import FilePath
+from xxhash import xxh3_128_hexdigest
 
-#: A file as it was: (path, size, mtime_ns, ctime_ns, inode, digest, checked_ns). Size -1: it was absent.
-Row = tuple[FilePath, int, int, int, int, str, int]
+from cpods.store.columns import TYPE_CHECKING, Columns, packed, write
+from cpods.store.filecolumns import ABSENT_SIZE, FileColumns, of_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from cpods.ids import FilePath
+    from cpods.store.filecolumns import Row
 
 #: A tool's file as it was: (path, size, mtime_ns, inode).
 ToolStamp = tuple[str, int, int, int]
 
-#: The newest revision in migrations/versions: what is said here holds for this schema only.
-SCHEMA = "0001"
-
-ABSENT_SIZE = -1
-_RACY_NS = 20_000_000
+_DATABASE = b"SQLite format 3\0"
+_FOLDER = "standing"
+#: So many combinations of goals and flags are remembered; the one written longest ago gives way.
+_FILES_MAX = 16
 _INODE_MASK = (1 << 63) - 1
-_COLUMNS = "path, size, mtime_ns, ctime_ns, inode, digest, checked_ns"
 
 
-class Ground(NamedTuple):
+class Ground:
     """What a finished build stood on. ``globs``: patterns whose matches count. All of it must hold for a null build."""
 
-    rows: Iterable[Row]
-    stamps: Sequence[ToolStamp] = ()
-    globs: Sequence[str] = ()
+    def __init__(self, rows: Iterable[Row], stamps: Sequence[ToolStamp] = (), globs: Sequence[str] = ()) -> None:
+        self.rows = rows
+        self.stamps = stamps
+        self.globs = globs
+
+
+class Look:
+    """What a look at the ground of a build found. ``changed``: numbers of files with another content; none: it still stands."""
+
+    def __init__(self, columns: Columns, files: FileColumns, changed: list[int]) -> None:
+        self.columns = columns
+        self.files = files
+        self.changed = changed
+
+    def load(self, part: str) -> Any:
+        """A part of what was remembered with it. Raises ValueError, KeyError, OSError."""
+        return self.columns.load(part)
+
+
+_kept: list[Look] = []
+
+
+def keep(found: Look) -> None:
+    """Keeps what a look found for whoever goes the long way in this process."""
+    _kept[:] = [found]
+
+
+def taken(place: str) -> Look | None:
+    """What was kept of this file of columns, if the file is still the same. It is given away once."""
+    found = _kept.pop() if _kept else None
+    return found if found is not None and found.columns.path == place and found.columns.is_current() else None
 
 
 #: Variables that say nothing about a build: they differ between two calls from one shell.
-_VOLATILE = ("_", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES", "WINDOWID", "TERM", "DISPLAY", "SSH_TTY", "SSH_CLIENT", "SSH_CONNECTION")
+_VOLATILE = (
+    "_",
+    "CPODS_MAJORDOMO",
+    "SHLVL",
+    "PWD",
+    "OLDPWD",
+    "COLUMNS",
+    "LINES",
+    "WINDOWID",
+    "TERM",
+    "DISPLAY",
+    "SSH_TTY",
+    "SSH_CLIENT",
+    "SSH_CONNECTION",
+)
 
 
 def environment_digest(environment: Mapping[str, str]) -> str:
     """A text that is the same for two environments in which a build would do the same."""
-    import hashlib
-
     text = "\0".join(f"{name}={value}" for name, value in sorted(environment.items()) if name not in _VOLATILE)
-    return hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    return xxh3_128_hexdigest(text.encode("utf-8", "surrogateescape"))
 
 
-def is_current(catalogue_path: str, project_root: str, key: str, environment_digest: str, version: str) -> str | None:
-    """The summary of the last build with this key (goals and flags), if all that it stood on still holds; else None.
+def place_of(state_folder: str, key: str) -> str:
+    """The file that remembers what builds with this key (goals and flags) stood on."""
+    return os.path.join(state_folder, _FOLDER, xxh3_128_hexdigest(key.encode("utf-8", "surrogateescape")))
 
-    Any doubt, an unreadable catalogue included, is None: the long way then tells what is wrong. Changes nothing, save that
-    files which had to be hashed, because their times proved nothing, are noted with their present times.
+
+def opened(state_folder: str, root: str, key: str, environment: str, version: str, alone: bool = True) -> Columns | None:
+    """What the last good build with this key stood on, if it was made by this version in this environment, and tools and
+    matches of patterns are the same; else None. Files are still to be looked at.
+
+    ``alone``: this process has no connection to the catalogue. Else its file is not opened: closing it again would end all
+    locks that SQLite holds on it here, and another process would take the log away from under us (seen: a damaged catalogue).
     """
+    catalogue = os.path.join(state_folder, "catalogue.db")
     try:
-        with closing(_connect(catalogue_path)) as connection, _no_collection():
-            if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (SCHEMA,):
-                return None
-            found = connection.execute("SELECT id, header, summary FROM glances WHERE key = ?", (key,)).fetchone()
-            if found is None:
-                return None
-            glance, header, summary = found[0], json.loads(found[1]), str(found[2])
-            if header["version"] != version or header["environment"] != environment_digest:
-                return None
-            if not (_tools_hold(header["stamps"]) and _globs_hold(project_root, header["globs"])):
-                return None
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM glance_files WHERE glance = ?", (glance,)).fetchall()
-            renewed = _renewed(os.path.join(project_root, ""), rows)
-            if renewed is None:
-                return None
-            _note(connection, glance, renewed)
-            return summary
-    except (sqlite3.Error, OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def remember(catalogue_path: str, project_root: str, key: str, environment_digest: str, version: str, ground: Ground, summary: str) -> None:
-    """Notes at the end of a build what it stood on, in one transaction. Raises OSError, sqlite3.Error."""
-    header = {
-        "version": version,
-        "environment": environment_digest,
-        "stamps": ground.stamps,
-        "globs": _glob_digests(project_root, ground.globs),
-    }
-    with closing(_connect(catalogue_path)) as connection, connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "INSERT INTO glances (key, header, summary) VALUES (?, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET header = excluded.header, summary = excluded.summary",
-            (key, json.dumps(header), summary),
-        )
-        (glance,) = connection.execute("SELECT id FROM glances WHERE key = ?", (key,)).fetchone()
-        _replace_rows(connection, glance, ground.rows)
-
-
-def forget(catalogue_path: str) -> None:
-    """Drops all that was remembered: the next build looks at everything. Raises sqlite3.Error."""
-    with closing(_connect(catalogue_path)) as connection, connection:
-        connection.execute("DELETE FROM glance_files")
-        connection.execute("DELETE FROM glances")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    """An existing catalogue; one that is not there is an error, not an empty file."""
-    if not os.path.exists(path):
-        raise sqlite3.OperationalError(f"{path}: no catalogue")
-    connection = sqlite3.connect(path, timeout=30)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-def _replace_rows(connection: sqlite3.Connection, glance: int, rows: Iterable[Row]) -> None:
-    """Writes only what differs: a build of one step among thousands changes a few rows."""
-    new = {row[0]: row for row in rows}
-    old = {row[0]: row for row in connection.execute(f"SELECT {_COLUMNS} FROM glance_files WHERE glance = ?", (glance,))}
-    gone = [(glance, path) for path in old.keys() - new.keys()]
-    connection.executemany("DELETE FROM glance_files WHERE glance = ? AND path = ?", gone)
-    changed = [(glance, *row) for path, row in new.items() if old.get(path) != row]
-    connection.executemany(f"INSERT OR REPLACE INTO glance_files (glance, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changed)
-
-
-def _note(connection: sqlite3.Connection, glance: int, renewed: list[Row]) -> None:
-    if renewed:
-        with suppress(sqlite3.Error), connection:  # only saves the next call some hashing
-            values = [(*row[1:], glance, row[0]) for row in renewed]
-            connection.executemany(
-                "UPDATE glance_files SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, digest = ?, checked_ns = ? "
-                "WHERE glance = ? AND path = ?",
-                values,
-            )
-
-
-def _renewed(prefix: str, rows: list[Row]) -> list[Row] | None:
-    """Rows whose file had to be hashed and has its old content, with its present times; None if any file differs."""
-    look = os.stat
-    doubtful = []
-    for row in rows:
-        path, size, mtime_ns, ctime_ns, inode, _, checked_ns = row
-        try:
-            now = look(path if path[0] == "/" else prefix + path)
-        except OSError:
-            if size >= 0:
-                return None
-            continue
-        if (
-            now.st_mtime_ns != mtime_ns
-            or now.st_size != size
-            or now.st_ctime_ns != ctime_ns
-            or now.st_ino & _INODE_MASK != inode
-            or ctime_ns >= checked_ns - _RACY_NS
-        ):
-            doubtful.append((row, now))
-    renewed = []
-    for row, now in doubtful:
-        again = _again(prefix, row, now)
-        if again is None:
+        if not (_is_database(catalogue) if alone else os.stat(catalogue).st_size >= len(_DATABASE)):
             return None
-        renewed += again
-    return renewed
-
-
-def _again(prefix: str, row: Row, now: os.stat_result) -> list[Row] | None:
-    """The row with present times if the file's content is still the recorded one, nothing to note if it is still absent."""
-    path, size, *_, digest, _ = row
-    regular = stat.S_ISREG(now.st_mode)
-    if size == ABSENT_SIZE or not regular:
-        return [] if size == ABSENT_SIZE and not regular else None
-    if now.st_size != size:
+        columns = Columns(place_of(state_folder, key))
+    except (OSError, ValueError):
         return None
-    from cpods.digest import algorithm_of, of_file
+    try:
+        header = columns.load("header")
+        made = (header["key"], header["root"], header["version"], header["environment"])
+        if made == (key, root, version, environment) and circumstances_hold(root, header):
+            return columns
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        pass
+    columns.close()
+    return None
 
-    checked_ns = time.time_ns()
-    if of_file(os.path.join(prefix, path), algorithm_of(digest))[0] != digest:
+
+def _is_database(path: str) -> bool:
+    """Whether there is a catalogue that begins as one does: without it nothing is known of the steps. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(len(_DATABASE)) == _DATABASE
+
+
+def look(state_folder: str, root: str, key: str, environment: str, version: str) -> Look | None:
+    """Looks at every file that the last good build with this key stood on. None: there is nothing to go by.
+
+    Any doubt is None: the long way then tells what is wrong. Changes nothing, save that files which had to be hashed, because
+    their times proved nothing, are noted with their present times.
+    """
+    enabled = gc.isenabled()
+    gc.disable()  # rows are many and hold no circles: looking for some would cost as much as reading them
+    try:
+        columns = opened(state_folder, root, key, environment, version)
+        return None if columns is None else _looked(columns, root)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _looked(columns: Columns, root: str) -> Look | None:
+    try:
+        files = FileColumns.of_parts(columns)
+        changed, renewed = files.changed(root, files.differing(root))
+        return Look(_renewed(columns, files) if renewed else columns, files, changed)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        columns.close()
         return None
-    return [(path, size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino & _INODE_MASK, digest, checked_ns)]
 
 
-def _tools_hold(stamps: Iterable[Sequence[Any]]) -> bool:
+def _renewed(columns: Columns, files: FileColumns) -> Columns:
+    """The columns with files' present times, as far as they can be written: it only saves the next call some hashing."""
+    try:
+        return rewrite(columns, files.parts())
+    except (OSError, ValueError, KeyError):
+        return columns
+
+
+def rewrite(columns: Columns, parts: Mapping[str, bytes]) -> Columns:
+    """Writes a file of columns again with some parts replaced, and opens it in the place of the old. Raises OSError, ValueError."""
+    old = {name: columns.raw(name) for name in columns.names() if name not in parts}
+    write(columns.path, {**old, **parts})
+    columns.close()
+    return Columns(columns.path)
+
+
+def remember(
+    state_folder: str,
+    root: str,
+    key: str,
+    environment: str,
+    version: str,
+    ground: Ground,
+    files: FileColumns | None = None,
+    parts: Mapping[str, bytes] | None = None,
+) -> None:
+    """Notes at the end of a build what it stood on, with further ``parts`` of the caller's. Raises OSError.
+
+    ``files``: the columns of ``ground.rows``, if the caller made them already.
+    """
+    if files is None:
+        files = of_rows(ground.rows)
+    header = {
+        "key": key,
+        "root": root,  # a project that was moved or copied names its old place in files such as SyncTeX's
+        "version": version,
+        "environment": environment,
+        "stamps": [tuple(stamp) for stamp in ground.stamps],
+        "globs": glob_digests(root, ground.globs),
+    }
+    place = place_of(state_folder, key)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    write(place, {"header": packed(header), **files.parts(), **(parts or {})})
+    _thin_out(os.path.dirname(place))
+
+
+def forget(state_folder: str) -> None:
+    """Drops all that was remembered: the next build looks at everything. Raises OSError."""
+    folder = os.path.join(state_folder, _FOLDER)
+    if os.path.isdir(folder):
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+
+
+def _thin_out(folder: str) -> None:
+    names = os.listdir(folder)
+    if len(names) > _FILES_MAX:
+        try:
+            ages = sorted((os.stat(os.path.join(folder, name)).st_mtime_ns, name) for name in names)
+            for _, name in ages[:-_FILES_MAX]:
+                os.unlink(os.path.join(folder, name))
+        except OSError:
+            pass  # another process does the same
+
+
+def tools_hold(stamps: Iterable[Sequence[Any]]) -> bool:
+    """Whether files of tools are as they were: (path, size, mtime_ns, inode)."""
     for path, size, mtime_ns, inode in stamps:
         try:
             now = os.stat(path)
@@ -192,12 +232,18 @@ def _tools_hold(stamps: Iterable[Sequence[Any]]) -> bool:
     return True
 
 
-def _globs_hold(root: str, globs: dict[str, str]) -> bool:
-    return not globs or _glob_digests(root, list(globs)) == globs
+def circumstances_hold(root: str, header: Mapping[str, Any]) -> bool:
+    """Whether the tools behind a remembered build are the same, and patterns match the same files."""
+    return tools_hold(header["stamps"]) and globs_hold(root, header["globs"])
 
 
-def _glob_digests(root: str, patterns: Sequence[str]) -> dict[str, str]:
-    """pattern -> digest of its sorted matches; only the folders that a pattern names literally are walked."""
+def globs_hold(root: str, globs: Mapping[str, str]) -> bool:
+    """Whether patterns match the same files as when these digests were taken."""
+    return not globs or glob_digests(root, list(globs)) == globs
+
+
+def glob_digests(root: str, patterns: Sequence[str]) -> dict[str, str]:
+    """Pattern -> digest of its sorted matches; only the folders that a pattern names literally are walked."""
     if not patterns:
         return {}
     from cpods.digest import of_parts
@@ -207,14 +253,14 @@ def _glob_digests(root: str, patterns: Sequence[str]) -> dict[str, str]:
     listings: dict[str, list[FilePath]] = {}
     digests = {}
     for pattern in patterns:
-        below = _literal_folder(pattern)
+        below = literal_folder(pattern)
         if below not in listings:
             listings[below] = [path for path in walk(root, below=below).files if is_text(path)]
         digests[pattern] = of_parts(expand(pattern, listings[below]))
     return digests
 
 
-def _literal_folder(pattern: str) -> str:
+def literal_folder(pattern: str) -> str:
     """The folders at a pattern's start that have no special characters."""
     literal = []
     for part in pattern.split("/")[:-1]:
@@ -223,15 +269,3 @@ def _literal_folder(pattern: str) -> str:
         if part != ".":
             literal.append(part)
     return "/".join(literal)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Rows are many and hold no circles: looking for some would cost as much as reading them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

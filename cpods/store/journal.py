@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgspec
+
 from cpods.digest import ABSENT
 from cpods.ids import FilePath
 from cpods.ports import Workspace
 
 _TRUNCATE_BYTES = 1 << 20
+_encode = msgspec.json.Encoder().encode
 
 
 class Unfinished(NamedTuple):
@@ -50,13 +53,13 @@ class Journal:
         """The step's process is there: its id and its start time in clock ticks."""
         self._write({"started": step, "pid": pid, "start": start_ticks})
 
-    def end(self, step: str) -> None:
-        """The step's outputs are accepted, removed or restored."""
-        self._open.discard(step)
+    def end(self, *steps: str) -> None:
+        """The steps' outputs are accepted, removed or restored."""
+        self._open.difference_update(steps)
         if not self._open and os.fstat(self._descriptor).st_size > _TRUNCATE_BYTES:
             self.clear()
         else:
-            self._write({"end": step})
+            self._write(*({"end": step} for step in steps))
 
     def unfinished(self) -> Sequence[Unfinished]:
         """Steps that began and did not end, in order. A torn last line is skipped: its step was never started."""
@@ -92,12 +95,19 @@ class Journal:
         self.clear()
         return [entry.step for entry in left]
 
-    def _write(self, record: Mapping[str, object]) -> None:
-        data = self._mend + json.dumps(record).encode() + b"\n"
+    def _write(self, *records: Mapping[str, object]) -> None:
+        data = self._mend + b"".join(map(_line, records))
         done = os.write(self._descriptor, data)
         self._mend = b"" if done == len(data) else b"\n"
         if done != len(data):
             raise OSError(errno.ENOSPC, "no space left for the journal", self.path)
+
+
+def _line(record: Mapping[str, object]) -> bytes:
+    try:
+        return _encode(record) + b"\n"
+    except UnicodeEncodeError:  # a name that is no UTF-8
+        return json.dumps(record).encode() + b"\n"
 
 
 def restore(workspace: Workspace, outputs: Mapping[FilePath, str]) -> None:

@@ -13,7 +13,8 @@ from cpods.store.files import replace_file
 #: Version of the layout below and of the manifest lines. A store with a higher one is left alone.
 FORMAT_VERSION = 1
 
-OBJECTS, MANIFESTS, PROJECTS = "objects", "manifests", "projects"
+OBJECTS, PACKS, MANIFESTS, PROJECTS = "objects", "packs", "manifests", "projects"
+BATCHES = "batches"  # below MANIFESTS, whose other folders have names of two hex digits
 TEMPORARY, QUARANTINE, FORMAT, LOCK = "tmp", "quarantine", "format", "lock"
 
 
@@ -33,7 +34,7 @@ def open_root(root: str) -> None:
         raise StoreDamaged(
             f"{root}: the store has format {version}, this cpods knows {FORMAT_VERSION}: use a newer cpods or another CPODS_STORE"
         )
-    for name in (OBJECTS, MANIFESTS, PROJECTS, TEMPORARY):
+    for name in (OBJECTS, PACKS, MANIFESTS, PROJECTS, TEMPORARY):
         os.makedirs(os.path.join(root, name), exist_ok=True)
 
 

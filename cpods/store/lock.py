@@ -17,6 +17,7 @@ from cpods.errors import Locked, UsageError
 _NETWORK_TYPES = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "beegfs", "gpfs", "glusterfs", "coda", "ncpfs", "davfs")
 )
+_OF_HOSTS = frozenset(("fuse", "fuseblk", "virtiofs", "vboxsf", "drvfs", "prl_fs", "vmhgfs"))
 _NETWORK_FUSE = frozenset(f"fuse.{name}" for name in ("sshfs", "glusterfs", "ceph", "ceph-fuse", "s3fs", "rclone", "davfs", "gcsfuse"))
 
 
@@ -48,6 +49,11 @@ def filesystem_type(path: str, mounts: str = "/proc/self/mountinfo") -> str:
             if wanted.startswith(point) and len(point) >= len(best):  # of two mounts at one point the later one counts
                 best, kind = point, fields[fields.index("-") + 1]
     return kind
+
+
+def is_remote_type(kind: str) -> bool:
+    """Whether others than this kernel may change files on such a file system, of which inotify says nothing."""
+    return kind in _NETWORK_TYPES or kind.startswith("fuse.") or kind in _OF_HOSTS
 
 
 class ProjectLock:

@@ -5,7 +5,7 @@ Knows no object's bytes and not whether a result still fits.
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -13,12 +13,13 @@ import xxhash
 
 from cpods.model import Result, Solution
 from cpods.ports import Changes, KnotMemory, Memory, Written
+from cpods.store.batches import KEYS_MIN, Batches
 from cpods.store.files import new_file, temporary_beside, write_all
 from cpods.store.layout import manifest_path, open_root, project_path
 
 #: A project's path records are rewritten when they are this many times as long as after the last rewriting.
 COMPACT_FACTOR = 4
-_COMPACT_BYTES_MIN = 256 << 10
+COMPACT_BYTES_MIN = 1 << 20
 _HEAD_BYTES = 20  # kind, blank, 16 hex, blank, at least one byte
 
 _RESULT, _SOLUTION, _RECORD, _BASE = b"r", b"s", b"p", b"b"
@@ -66,21 +67,34 @@ class ManifestStore:
         self._added: dict[str, list[bytes]] = {}
         self._fresh: dict[str, tuple[list[Result], list[Solution]]] = {}
         self._records: dict[str, list[Record]] = {}
+        self._batches = Batches(self.root)
+        self._batched: dict[str, tuple[int, list[Result], list[Solution]]] = {}
 
     def results(self, static_key: str) -> Sequence[Result]:
         """All stored results of a static key, newest last."""
-        return [*self._load(static_key).results, *self._fresh.get(static_key, ([], []))[0]]
+        found = self._load(static_key).results
+        batched, fresh = self._in_batches(static_key)[0], self._fresh.get(static_key)
+        return [*batched, *found, *(fresh[0] if fresh else ())] if batched or fresh else found
 
     def add_result(self, result: Result) -> None:
-        """Appends, unless an equal one (same reads, outputs, exit, date) is there."""
+        """Appends, unless an equal one (same reads, outputs, exit, date) is there.
+
+        What others added since the key was looked at last is not looked for: a line too many is no harm.
+        """
         key = result.static_key
         wanted = _identity(result)
-        if not any(_identity(known) == wanted for known in self.results(key)):
+        if not any(_identity(known) == wanted for known in self._looked_at(key)):
             self._add(key, _line(_RESULT, _encode(result)))[0].append(result)
+
+    def _looked_at(self, key: str) -> Sequence[Result]:
+        if key not in self._known:
+            return self.results(key)
+        batched, fresh = self._batched.get(key), self._fresh.get(key)
+        return [*(batched[1] if batched else ()), *self._known[key].results, *(fresh[0] if fresh else ())]
 
     def solutions(self, key: str) -> Sequence[Solution]:
         """All stored solutions of a knot's static key, newest last."""
-        return [*self._load(key).solutions, *self._fresh.get(key, ([], []))[1]]
+        return [*self._in_batches(key)[1], *self._load(key).solutions, *self._fresh.get(key, ([], []))[1]]
 
     def add_solution(self, solution: Solution) -> None:
         """Appends, unless an equal one is there."""
@@ -102,6 +116,10 @@ class ManifestStore:
 
     def commit(self) -> None:
         """Writes what was added: one write per file. Raises OSError; what is not written yet stays added."""
+        if len(self._added) >= KEYS_MIN:
+            self._batches.write(self._added)
+            self._added.clear()
+            self._fresh.clear()
         for key in list(self._added):
             size, inode = append(manifest_path(self.root, key), b"".join(self._added[key]))
             self._take_over(key, size, inode, len(b"".join(self._added.pop(key))))
@@ -124,6 +142,17 @@ class ManifestStore:
             manifest.solutions += solutions
         else:
             self._known.pop(key, None)
+
+    def _in_batches(self, key: str) -> tuple[list[Result], list[Solution]]:
+        """Results and solutions of a key in batches; each line is parsed once."""
+        lines = self._batches.lines(key)
+        if not lines:
+            return [], []
+        count, results, solutions = self._batched.get(key, (0, [], []))
+        if len(lines) > count:
+            _sort_in(key, parse_lines(lines[count:]), results, solutions)
+            self._batched[key] = (len(lines), results, solutions)
+        return results, solutions
 
     def _load(self, key: str) -> _Manifest:
         """The parsed manifest; only what was appended since the last look is read."""
@@ -149,29 +178,39 @@ class ManifestStore:
             data = file.read()
         complete = data.rfind(b"\n") + 1  # a line without its end is still being written, or torn: looked at again later
         manifest.size += complete
-        for line in parse(data[:complete]):
-            if line.kind == _RESULT and (result := _decoded(_decode_result, line)) and result.static_key == key:
-                manifest.results.append(result)
-            elif line.kind == _SOLUTION and (solution := _decoded(_decode_solution, line)) and solution.key == key:
-                manifest.solutions.append(solution)
+        _sort_in(key, parse(data[:complete]), manifest.results, manifest.solutions)
 
     def _append_records(self, path: str, data: bytes) -> None:
         before, base = _sizes(path)
         if before == 0:
             data = _line(_BASE, b"%d" % len(data)) + data
-        elif before > max(_COMPACT_BYTES_MIN, COMPACT_FACTOR * base):
+        elif before > max(COMPACT_BYTES_MIN, COMPACT_FACTOR * base):
             compact(path)
         append(path, data)
 
 
 def parse(data: bytes) -> Iterator[Line]:
     """The lines whose checksum holds; torn and foreign ones are skipped."""
-    for line in data.split(b"\n"):
+    return parse_lines(data.split(b"\n"))
+
+
+def parse_lines(lines: Iterable[bytes]) -> Iterator[Line]:
+    """As :func:`parse`, of lines without their ends."""
+    for line in lines:
         if len(line) < _HEAD_BYTES or line[1:2] != b" " or line[18:19] != b" ":
             continue
         body = line[19:]
         if xxhash.xxh3_64_hexdigest(line[:1] + body).encode() == line[2:18]:
             yield Line(line[:1], body)
+
+
+def _sort_in(key: str, lines: Iterable[Line], results: list[Result], solutions: list[Solution]) -> None:
+    """Adds what belongs to a key."""
+    for line in lines:
+        if line.kind == _RESULT and (result := _decoded(_decode_result, line)) and result.static_key == key:
+            results.append(result)
+        elif line.kind == _SOLUTION and (solution := _decoded(_decode_solution, line)) and solution.key == key:
+            solutions.append(solution)
 
 
 def read_lines(path: str) -> Iterator[Line]:

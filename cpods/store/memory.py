@@ -11,6 +11,7 @@ from cpods.digest import ABSENT, DEFAULT_ALGORITHM, algorithm_of, of_bytes
 from cpods.ids import FilePath
 from cpods.model import Artefact, Result, Solution
 from cpods.ports import Changes, Claim, Memory, Objects, Owner
+from cpods.store.files import read_all
 
 _T = TypeVar("_T")
 
@@ -30,6 +31,10 @@ class MemoryObjects:
         if path not in self.disk:
             raise FileNotFoundError(path)
         return self.put_bytes(self.disk[path])
+
+    def put_open(self, descriptor: int) -> Artefact:
+        """Copies an open regular file in, from its current position to its end. Raises OSError."""
+        return self.put_bytes(read_all(descriptor))
 
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string."""

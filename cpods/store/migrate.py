@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from cpods.errors import StoreDamaged
-from cpods.store.glance import SCHEMA
+from cpods.store.emptycatalogue import STATEMENTS
 from cpods.store.sqlerrors import REBUILD_HINT, translated
 
 if TYPE_CHECKING:  # Alembic takes 100 ms to load and is needed after an upgrade of cpods only
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # Alembic takes 100 ms to load and is needed after an upgrade
     from sqlalchemy import Connection
 
 #: The newest revision in migrations/versions. A catalogue at it is opened without loading Alembic.
-HEAD_REVISION = SCHEMA
+HEAD_REVISION = "0002"
 
 
 def prepare_catalogue(path: str) -> None:
@@ -53,13 +53,16 @@ def revision_of(path: str) -> str | None:
 
 
 def create(path: str) -> None:
-    """A new catalogue straight from the table definitions: the same that all revisions together would make."""
-    from cpods.store.schema import metadata
-
-    with _transaction(path) as connection:
-        metadata.create_all(connection)
-        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT OR IGNORE INTO alembic_version VALUES (?)", (HEAD_REVISION,))
+    """A new catalogue, with the tables that all revisions together would make, in one transaction."""
+    try:
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in STATEMENTS:
+                connection.execute(statement)
+            connection.execute("INSERT OR IGNORE INTO alembic_version VALUES (?)", (HEAD_REVISION,))
+            connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        raise translated(error, path) from error
 
 
 def upgrade(path: str) -> None:

@@ -4,7 +4,6 @@ Knows no pass and no step: the caller says what stands at which path.
 """
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -14,6 +13,7 @@ from cpods.ids import FilePath, is_outside
 from cpods.model import Version
 from cpods.ports import Objects
 from cpods.store.files import Stamp, copy, new_file, open_regular, stamp_of, stat_regular, temporary_beside
+from cpods.store.removal import remove_folder, remove_tree
 from cpods.store.views import FolderView, MirrorView, Snapshot, folder_view, scan
 from cpods.store.workspace import RACY_NS, Folder
 
@@ -80,7 +80,7 @@ class Mirror(Folder):
 
     def forget(self) -> None:
         """Deletes the mirror's folder. Idempotent."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_folder(self.root)
         self.states.clear()
         self._placed.clear()
 
@@ -92,7 +92,7 @@ class Mirror(Folder):
             self._placed.pop(path, None)
         for path in sorted(self._present.folders - folders, reverse=True):
             with suppress(FileNotFoundError):
-                shutil.rmtree(self.absolute(path))
+                remove_tree(self.absolute(path))
         for path in sorted(folders - self._present.folders):
             absolute = self.absolute(path)
             if os.path.lexists(absolute):
@@ -157,7 +157,7 @@ class Mirror(Folder):
         left = self._present.files.get(path)
         if left is None or os.path.islink(absolute) or self._look(path) != digest:
             if os.path.isdir(absolute) and not os.path.islink(absolute):
-                shutil.rmtree(absolute)
+                remove_tree(absolute)
             self.objects.export(digest, absolute)
         os.utime(absolute, ns=(OVERLAY_MTIME_NS, OVERLAY_MTIME_NS))
         self._note(path, digest, digest, sure=True)
@@ -183,7 +183,7 @@ class Mirror(Folder):
         try:
             os.rename(temporary, absolute)
         except IsADirectoryError:
-            shutil.rmtree(absolute)
+            remove_tree(absolute)
             os.rename(temporary, absolute)
 
     def _look(self, path: FilePath) -> str:

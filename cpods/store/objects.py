@@ -5,16 +5,18 @@ Knows no step, no manifest and no catalogue.
 
 import itertools
 import os
-import shutil
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
 from cpods.digest import DEFAULT_ALGORITHM, algorithm_of, new_hasher, of_bytes
 from cpods.model import Artefact
+from cpods.store import packs
 from cpods.store.files import SMALL_BYTES, copy_hashed, new_file, open_regular, read_all, sync_filesystem, temporary_beside, write_all
 from cpods.store.incoming import FileIncoming
 from cpods.store.layout import QUARANTINE, object_path, open_root, quarantine_path
+from cpods.store.packs import Packs, Stored
+from cpods.store.removal import remove_folder
 from cpods.store.sessions import open_session
 
 
@@ -30,24 +32,31 @@ class ObjectStore:
         self.root = os.path.abspath(root)
         self.algorithm = algorithm
         open_root(self.root)
+        self._packs = Packs(self.root)
         self._pending: dict[str, str] = {}
+        self._same_device: dict[str, bool] = {}
         self._touched: set[str] = set()
         self._session = ""
         self._session_descriptor = -1
         self._opening = threading.Lock()
+        self._committing = threading.Lock()
         self._count = itertools.count()
 
     def put_file(self, path: str) -> Artefact:
         """Copies a file (absolute path) in. Raises OSError; then nothing is left behind."""
         source = open_regular(path)
         try:
-            status = os.fstat(source)
-            executable = bool(status.st_mode & 0o111)
-            if status.st_size <= SMALL_BYTES:
-                return self._put(read_all(source), executable)
-            return self._put_large(source, executable)
+            return self.put_open(source)
         finally:
             os.close(source)
+
+    def put_open(self, descriptor: int) -> Artefact:
+        """Copies an open regular file in, from its current position to its end. Raises OSError; then nothing is left behind."""
+        status = os.fstat(descriptor)
+        executable = bool(status.st_mode & 0o111)
+        if status.st_size <= SMALL_BYTES:
+            return self._put(read_all(descriptor), executable)
+        return self._put_large(descriptor, executable)
 
     def put_bytes(self, data: bytes) -> Artefact:
         """Stores a byte string. Raises OSError."""
@@ -67,6 +76,9 @@ class ObjectStore:
 
     def has(self, digest: str) -> bool:
         """Whether the object is here (not whether it is intact)."""
+        return self._has_file(digest) or self._unpacked(digest)
+
+    def _has_file(self, digest: str) -> bool:
         if digest in self._pending:
             return True
         try:
@@ -77,6 +89,7 @@ class ObjectStore:
     def size(self, digest: str) -> int | None:
         """Bytes of the object, None if it is not here."""
         try:
+            self._unpacked(digest)
             return os.stat(self._path(digest)).st_size
         except (KeyError, OSError):
             return None
@@ -124,7 +137,14 @@ class ObjectStore:
         return dropped
 
     def commit(self) -> None:
-        """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError; call it again then."""
+        """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError; call it again then.
+
+        May be called in a thread while others put and read; one commit at a time.
+        """
+        with self._committing:
+            self._commit()
+
+    def _commit(self) -> None:
         batch = {digest: (temporary, object_path(self.root, digest)) for digest, temporary in dict(self._pending).items()}
         if not batch:
             return
@@ -136,11 +156,43 @@ class ObjectStore:
             _settle(temporary, final)
             self._pending.pop(digest, None)
 
+    def unpack(self) -> None:
+        """Makes a file of each packed object, as a holder's server shows them, and deletes the packs. Raises OSError."""
+        for name in packs.names(self.root):
+            for member in packs.members(self._packs.path(name)):
+                self._unpacked(member.digest, committing=True)
+            self.commit()
+            packs.rewrite(self.root, name, self._temporary(), {member.digest for member in packs.members(self._packs.path(name))})
+            self._packs.forget(name)
+
+    def _unpacked(self, digest: str, committing: bool = False) -> bool:
+        """Whether the object was in a pack and is a file now. ``committing``: the caller makes it durable."""
+        place = self._packs.find(digest)
+        data = None if place is None else self._packs.read(place)
+        if place is None or data is None:
+            return False
+        if self._has_file(digest):
+            return True
+        if of_bytes(data, algorithm_of(digest)) != digest:
+            return False
+        self._pending[digest] = self._written(Stored(data, place.member.executable))
+        if not committing:
+            self.commit()
+        return True
+
+    def _written(self, stored: Stored) -> str:
+        """A small object as a file of its own, not committed."""
+        temporary = self._temporary()
+        with new_file(temporary, 0o555 if stored.executable else 0o444) as target:
+            write_all(target, stored.data)
+        return temporary
+
     def close(self) -> None:
         """Forgets what was put but not committed and gives up the temporary folder. Idempotent."""
+        self._packs.close()
         self._pending.clear()
         if self._session_descriptor >= 0:
-            shutil.rmtree(self._session, ignore_errors=True)
+            remove_folder(self._session)
             os.close(self._session_descriptor)
             self._session, self._session_descriptor = "", -1
 
@@ -152,10 +204,7 @@ class ObjectStore:
     def _put(self, data: bytes, executable: bool) -> Artefact:
         artefact = Artefact(of_bytes(data, self.algorithm), len(data))
         if not self._known(artefact, executable):
-            temporary = self._temporary()
-            with new_file(temporary, 0o555 if executable else 0o444) as target:
-                write_all(target, data)
-            self._pending[artefact.digest] = temporary
+            self._pending[artefact.digest] = self._written(Stored(data, executable))
         return artefact
 
     def _put_large(self, source: int, executable: bool) -> Artefact:
@@ -171,6 +220,7 @@ class ObjectStore:
 
     def _known(self, artefact: Artefact, executable: bool) -> bool:
         """Whether the object is here in full length; it becomes executable if it was not."""
+        self._unpacked(artefact.digest)
         try:
             path = self._path(artefact.digest)
             status = os.stat(path)
@@ -193,10 +243,12 @@ class ObjectStore:
 
     def _open(self, digest: str) -> tuple[int, str]:
         """(descriptor, path). Tried twice, since a commit in another thread may rename in between."""
-        for _ in range(2):
+        for attempt in range(3):
             path = self._path(digest)
             with suppress(FileNotFoundError):
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC), path
+            if attempt == 1 and not self._unpacked(digest):
+                break
         raise KeyError(digest)
 
     def _quarantine(self, digest: str, path: str) -> None:
@@ -215,10 +267,13 @@ class ObjectStore:
 
     def _temporary_for(self, path: str) -> str:
         """Where a copy for ``path`` is made: in the store if it can be renamed from there, so that a kill leaves nothing beside."""
-        with suppress(PermissionError):  # a store that may only be read
-            if os.stat(os.path.dirname(path)).st_dev == os.stat(self._open_session()).st_dev:
-                return self._temporary()
-        return temporary_beside(path)
+        folder = path.rpartition("/")[0]
+        if folder not in self._same_device:
+            is_same = False
+            with suppress(PermissionError):  # a store that may only be read
+                is_same = os.stat(folder or "/").st_dev == os.stat(self._open_session()).st_dev
+            self._same_device[folder] = is_same
+        return self._temporary() if self._same_device[folder] else temporary_beside(path)
 
     def _temporary(self) -> str:
         return f"{self._open_session()}/{next(self._count)}"

@@ -7,9 +7,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
+from cpods.store.connecting import connected
 from cpods.store.sqlerrors import translated
 
 _T = TypeVar("_T")
@@ -40,17 +40,11 @@ class OwnConnection:
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return work(self._connection or self._connect())
+            if self._connection is None:
+                self._connection = connected(self.path, self._pragmas)
+            return work(self._connection)
         except sqlite3.DatabaseError as error:
             raise translated(error, self.path) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        # mode=rw: a file that is gone is an error, not a new empty one
-        connection = sqlite3.connect(Path(self.path).absolute().as_uri() + "?mode=rw", uri=True, isolation_level=None)
-        for pragma in self._pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-        self._connection = connection
-        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:

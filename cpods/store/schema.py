@@ -64,26 +64,3 @@ owners = Table(
     Column("digest", Text, nullable=False),
     sqlite_with_rowid=False,
 )
-
-#: The null-build check (glance.py): what a finished build stood on, by its goals and flags.
-glances = Table(
-    "glances",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("key", Text, nullable=False, unique=True),
-    Column("header", Text, nullable=False),
-    Column("summary", Text, nullable=False),
-)
-glance_files = Table(
-    "glance_files",
-    metadata,
-    Column("glance", Integer, primary_key=True, nullable=False),
-    Column("path", Text, primary_key=True, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("mtime_ns", Integer, nullable=False),
-    Column("ctime_ns", Integer, nullable=False),
-    Column("inode", Integer, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("checked_ns", Integer, nullable=False),
-    sqlite_with_rowid=False,
-)

@@ -6,12 +6,12 @@ Knows no object; what lies in a session's folder is for its process to say.
 import fcntl
 import itertools
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 from cpods.store.layout import TEMPORARY
+from cpods.store.removal import remove_folder
 
 
 def open_session(root: str) -> tuple[str, int]:
@@ -21,7 +21,7 @@ def open_session(root: str) -> tuple[str, int]:
     """
     folder = os.path.join(root, TEMPORARY)
     for path in _orphans(folder):
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
     for number in itertools.count():
         path = f"{folder}/{time.time_ns()}-{os.getpid()}-{number}"
         try:

@@ -57,9 +57,10 @@ class MirrorView:
 class FolderView:
     """The View of a project folder around one plain step: only the watched paths are compared, the tree is not scanned."""
 
-    def __init__(self, root: str, watched: Iterable[FilePath]) -> None:
+    def __init__(self, root: str, watched: Iterable[FilePath], before: Mapping[FilePath, Stamp | None] | None = None) -> None:
+        """``before``: stamps of the watched paths, if they were looked at just now."""
         self.root = root
-        self._before = {path: self._stamp(path) for path in watched}
+        self._before = before if before is not None else {path: self._stamp(path) for path in watched}
 
     def read(self, path: FilePath) -> bytes | None:
         """Bytes now, None if absent."""
@@ -86,8 +87,8 @@ class FolderView:
 
 
 def folder_view(folder: Folder, watched_paths: Iterable[FilePath]) -> FolderView:
-    """The view of a plain step: call it before the run with the step's inputs and outputs."""
-    return FolderView(folder.root, watched_paths)
+    """The view of a plain step: call it before the run, right after its inputs and outputs were looked at in ``folder``."""
+    return FolderView(folder.root, (), {path: folder.stamp(path) for path in watched_paths})
 
 
 def scan(root: str) -> Snapshot:

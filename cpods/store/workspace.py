@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from cpods.digest import ABSENT, of_file
 from cpods.ids import FilePath
+from cpods.model import Artefact
 from cpods.ports import Clock, FileState, Objects
-from cpods.store.files import Stamp, read_or_none, stamp_of, stat_regular
+from cpods.store.files import Stamp, open_regular, read_or_none, stamp_of, stat_regular
 from cpods.store.tree import Tree, is_text, walk
 
 #: A file whose ctime is nearer than this to the moment it was hashed may have changed since within one clock tick.
@@ -33,11 +34,13 @@ class Folder:
         self._skip = frozenset(os.path.realpath(folder) for folder in skip)
         self._memo: dict[FilePath, str] = {}
         self._since_ns: dict[FilePath, int] = {}
+        self._stamps: dict[FilePath, Stamp | None] = {}
 
     def begin(self) -> None:
         """Starts a build: every file is looked at anew."""
         self._memo.clear()
         self._since_ns.clear()
+        self._stamps.clear()
 
     def absolute(self, path: FilePath) -> str:
         """The absolute path of a project path; outside paths are absolute already or climb out."""
@@ -62,6 +65,26 @@ class Folder:
             self._memo[path] = digest
             self._since_ns[path] = self.clock.now_ns()
         return digest
+
+    def stamp(self, path: FilePath) -> Stamp | None:
+        """The stamp that the last look found, None for no regular file; looks if nobody did yet. Raises OSError."""
+        if path not in self._stamps:
+            self.refresh(path)
+        return self._stamps.get(path)
+
+    def take(self, path: FilePath) -> Artefact:
+        """Puts a file into the store; its digest is known from then on: its bytes are read once. Raises OSError."""
+        descriptor = open_regular(self.absolute(path))
+        try:
+            stamp = stamp_of(os.fstat(descriptor))
+            checked_ns = self.clock.now_ns()  # before the bytes are read, see _hash
+            artefact = self.objects.put_open(descriptor)
+        finally:
+            os.close(descriptor)
+        self._stamps[path] = stamp
+        self._remember(path, FileState(*stamp, artefact.digest, checked_ns))
+        self._found(path, artefact.digest)
+        return artefact
 
     def size(self, path: FilePath) -> int | None:
         """Bytes of the file now, None if absent."""
@@ -99,6 +122,7 @@ class Folder:
         """Deletes a file or link; absent is no error, and a folder (which no step may write for a file) stays."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             os.unlink(self.absolute(path))
+        self._stamps[path] = None
         self._found(path, ABSENT)
         self._forget(path)
 
@@ -111,9 +135,10 @@ class Folder:
         absolute = self.absolute(path)
         status = stat_regular(absolute)
         if status is None:
+            self._stamps[path] = None
             self._forget(path)
             return ABSENT
-        stamp = stamp_of(status)
+        stamp = self._stamps[path] = stamp_of(status)
         state = self.states.get(path)
         if state is not None and proves(state, stamp) and state.digest.startswith(self.objects.algorithm):
             return state.digest
@@ -134,6 +159,7 @@ class Folder:
         checked_ns = self.clock.now_ns()
         self._found(path, digest)
         status = stat_regular(absolute)
+        self._stamps[path] = None if status is None else stamp_of(status)
         if status is not None:
             self._remember(path, FileState(*stamp_of(status), digest, checked_ns))
 

@@ -51,6 +51,14 @@ def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
         run_once(Case("a", ["no-such-program"], str(tmp_path)))
 
 
+def test_a_program_may_keep_its_bytecode_and_gets_the_same_environment_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    (tmp_path / "part.py").write_text("import os\nassert os.environ['TZ'] == 'UTC' and os.environ['MORE'] == '1'\n")
+    run_once(Case("a", [sys.executable, "-c", "import part"], str(tmp_path)), {"MORE": "1"})
+    assert list((tmp_path / "__pycache__").iterdir())
+
+
 def test_memory_is_the_programs_not_ours(tmp_path: Path) -> None:
     ours = bytearray(64 << 20)
     assert run_once(Case("a", ["true"], str(tmp_path))).memory_bytes < len(ours)

@@ -16,10 +16,12 @@ def test_a_tiny_run_measures_every_row(tmp_path: Path, capfd: pytest.CaptureFixt
     assert main(["overhead", *flags]) == 0
     shown = capfd.readouterr().out
     records = results.read(out)
-    builds = ["full build, -j2", "null build", "one changed source"]
+    full = ["full build of cp, -j2", "full build of true, -j2"]
+    builds = [*full, "restored from the store", "null build", "one changed source"]
     assert [record.row for record in records] == [f"{build}, 10 steps: {what}" for build in builds for what in ("wall", "CPU", "memory")]
     for record in records:
-        assert record.peer == "ninja" and record.ratio is not None
+        assert record.peer == ("bare loop" if "restored" in record.row else "ninja") and record.ratio is not None
+        assert (record.aim is not None) == (record.row.endswith("wall") and record.row.startswith(("full", "restored")))
         assert len(record.values) == len(record.peer_values) == 2
         assert min(record.values) > 0
         assert record.row in shown
@@ -35,6 +37,9 @@ def test_the_project_is_the_same_for_both(tmp_path: Path) -> None:
     (tmp_path / "p/out/0.txt").write_text("old")
     (tmp_path / "p/.ninja_log").write_text("old")
     (tmp_path / "p/.cpods").mkdir()
+    overhead.make_project(str(tmp_path / "t"), 2, "true")
+    assert "command = true > $out" in (tmp_path / "t/build.ninja").read_text()
+    assert 'run = "true > out/1.txt"' in (tmp_path / "t/cpods.toml").read_text()
     overhead.clean(str(tmp_path / "p"), str(tmp_path / "trash"))
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["build.ninja", "cpods.toml", "out", "src"]
     assert list((tmp_path / "p/out").iterdir()) == []
@@ -58,5 +63,5 @@ def test_the_rows_are_of_the_runs() -> None:
 def test_a_usual_plan_has_nine_repeats_and_the_sizes_of_the_goal() -> None:
     assert Plan().repeats >= 9
     assert Plan().null_steps == (100, 1000, 10000)
-    assert (Plan().full_steps, Plan().jobs) == (1000, 2)
-    assert max(QUICK.null_steps) <= 1000 and QUICK.full_steps <= 100
+    assert (Plan().full_steps, Plan().jobs) == ((1000, 10000), 2)
+    assert max(QUICK.null_steps) <= 1000 and max(QUICK.full_steps) <= 100

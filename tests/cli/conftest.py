@@ -42,6 +42,7 @@ def cli(project: Path) -> Cli:
 
     def call(*arguments: str) -> Outcome:
         from cpods.cli.app import _typer
+        from cpods.cli.interrupts import heard_again
 
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -50,6 +51,8 @@ def cli(project: Path) -> Cli:
                 code = 0
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1
+            finally:
+                heard_again()
         return Outcome(code, out.getvalue(), err.getvalue())
 
     return call

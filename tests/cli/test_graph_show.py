@@ -1,6 +1,7 @@
 """`cpods graph show` on real projects: before the first build, after it, narrowed, and with bad names."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def test_after_a_build_helpers_and_discovered_reads_are_there(cli: Cli, paper: P
     assert cli("rebuild").code == 0
     drawn = json.loads(cli("graph", "show", "--format", "json").out)
     assert [step["name"] for step in drawn["steps"]] == ["latex:paper.tex", "bibtex:paper"]
-    assert drawn["knots"] == [{"steps": ["latex:paper.tex", "bibtex:paper"], "verdict": "FIXED", "passes": 3}]
+    (knot,) = drawn["knots"]
+    assert (knot["steps"], knot["verdict"], knot["passes"]) == (["latex:paper.tex", "bibtex:paper"], "FIXED", 3)
+    assert [[(edge["from"], edge["paths"]) for edge in circle] for circle in knot["circles"]] == [
+        [("latex:paper.tex", ["paper.aux", "paper.toc"])],
+        [("latex:paper.tex", ["paper.aux"]), ("bibtex:paper", ["paper.bbl"])],
+    ]
     feedback = {(edge["from"], tuple(edge["paths"])) for edge in drawn["edges"] if edge["feedback"]}
     assert feedback == {("latex:paper.tex", ("paper.aux", "paper.toc")), ("bibtex:paper", ("paper.bbl",))}
     assert {step["name"]: step["sources"] for step in drawn["steps"]} == {"latex:paper.tex": ["paper.tex"], "bibtex:paper": ["books.bib"]}
@@ -57,6 +63,15 @@ def test_a_missing_input_and_a_circle_are_shown(cli: Cli, project: Path, golden:
     (project / "cpods.toml").write_text(step.format("one", "b", "a") + step.format("two", "a", "b") + step.format("three", "gone", "c"))
     golden("show-errors.txt", cli("graph", "show").out)
     assert "It cannot run now: a circle that cannot start: one needs b; two needs a." in cli("why", "two").out
+
+
+def test_of_a_large_circle_that_cannot_start_a_short_part_is_told(cli: Cli, project: Path) -> None:
+    step = '[[step]]\nname = "s{0}"\nrun = "touch f{0}"\ninputs = {1}\noutputs = ["f{0}"]\n'
+    needs = [["f5"], ["f0"], ["f1", "f4"], ["f2"], ["f3", "f2"], ["f4"]]
+    (project / "cpods.toml").write_text("".join(step.format(number, json.dumps(names)) for number, names in enumerate(needs)))
+    for said in (cli("rebuild").err, cli("graph", "show").out):
+        assert re.search(r"s2 -\(f2\)-> s4 -\(f4\)-> s2|start: s2 needs f4 from s4; s4 needs f2 from s2; list one", said), said
+    assert "It cannot run now: a circle that cannot start: s2 needs f4; s4 needs f2.\n" in cli("why", "f0").out
 
 
 def test_two_makers_of_one_file_are_an_error(cli: Cli, project: Path) -> None:

@@ -21,6 +21,12 @@ def test_a_log_has_what_the_step_said(cli: Cli, line: Path) -> None:
         assert shown.code == 0 and "to the user\n" in shown.out and "oops\n" in shown.out
 
 
+def test_a_step_that_said_nothing_has_no_log(cli: Cli, line: Path) -> None:
+    cli("rebuild")
+    shown = cli("log", "upper")
+    assert (shown.code, shown.out) == (0, "") and "upper said nothing when it ran" in shown.err
+
+
 def test_the_log_of_an_engine_is_readable_and_names_its_own_log(cli: Cli, paper: Path) -> None:
     cli("rebuild")
     shown = cli("log", "latex:paper.tex")

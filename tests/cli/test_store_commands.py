@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cpods.cli.store import human
+from cpods.store.collect import stat
 from tests.cli.conftest import Cli
 
 Files = Callable[[Path], dict[str, bytes]]
@@ -93,6 +94,8 @@ def test_collect_goes_down_to_the_quota_but_keeps_the_last_build(cli: Cli, line:
     done = cli("store", "collect")
     assert done.code == 0 and 2 <= len(objects(line)) < many
     assert f"{many - len(objects(line))} objects" in done.out
+    store = line / ".cpods" / "objects"
+    assert (store / "growth").read_text() == f"{stat(str(store)).object_bytes}\n"  # no later build need measure it again
     assert cli("rebuild", "--report", "../r.json").code == 0 and ran(line) == []
 
 

@@ -34,6 +34,7 @@ def test_bibtex_does_not_see_a_new_paragraph(cli: Cli, paper: Path) -> None:
     assert "It would run now: paper.tex changed" in cli("why", "paper.tex").out
     assert cli("rebuild").code == 0
     said = cli("why", "bibtex:paper").out
+    assert said.endswith(" It belongs to a knot: bibtex:paper -(paper.bbl)-> latex:paper.tex -(paper.aux)-> bibtex:paper.\n")
     assert "did not run in the last build" in said
     assert "paper.aux (xxh3:" in said and "had changed, but not in what bibtex:paper reads" in said
     (paper / "books.bib").write_text(BOOKS.replace("1984", "1986"))

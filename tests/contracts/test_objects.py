@@ -13,9 +13,11 @@ import pytest
 from cpods.digest import ABSENT, of_bytes
 from cpods.model import Artefact
 from cpods.ports import Objects
+from cpods.store import packs
 from cpods.store.layout import object_path
 from cpods.store.memory import MemoryObjects
 from cpods.store.objects import ObjectStore
+from cpods.store.packing import PackingStore
 
 
 class Bench(Protocol):
@@ -52,6 +54,36 @@ class DiskBench:
         Path(path).write_bytes(b"#" * size)
 
 
+class PackedBench(DiskBench):
+    """A store whose commits all make packs: each has the wanted objects among many others."""
+
+    def __init__(self, folder: Path, algorithm: str) -> None:
+        self.folder = folder
+        self.objects = CrowdedStore(str(folder / "store"), algorithm)
+
+    def damage(self, digest: str) -> None:
+        for name in packs.names(self.objects.root):
+            path = Path(packs.pack_folder(self.objects.root), name)
+            for member in packs.members(str(path)):
+                if member.digest == digest:
+                    data = bytearray(path.read_bytes())
+                    data[member.offset : member.offset + member.size] = b"#" * member.size
+                    os.chmod(path, 0o644)
+                    path.write_bytes(data)
+                    return
+        super().damage(digest)
+
+
+class CrowdedStore(PackingStore):
+    """Adds what it takes to make a pack worth while to each commit that brings a small object."""
+
+    def commit(self) -> None:
+        if self._small:
+            for number in range(packs.MEMBERS_MIN):
+                self.put_bytes(b"one of the crowd: %d" % number)
+        super().commit()
+
+
 class MemoryBench:
     def __init__(self, folder: Path, algorithm: str) -> None:
         self.objects = MemoryObjects({}, algorithm)
@@ -70,7 +102,7 @@ class MemoryBench:
         self.objects.damage(digest, b"#")
 
 
-@pytest.fixture(params=[DiskBench, MemoryBench], ids=["disk", "memory"])
+@pytest.fixture(params=[DiskBench, PackedBench, MemoryBench], ids=["disk", "packed", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Bench]]:
     yield lambda algorithm: request.param(tmp_path, algorithm)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from cpods.store.migrate import HEAD_REVISION
 from tests.helpers.calls import Said, Zygote, content, cpods, processes_below  # noqa: F401  a fixture
 
 GOOD = """\
@@ -171,7 +172,7 @@ STATE = [
         6,
         ("schema 9999", "use a newer cpods"),
         act=lambda f: sql(f, "UPDATE alembic_version SET version_num = '9999'"),
-        mend=lambda f: sql(f, "UPDATE alembic_version SET version_num = '0001'"),
+        mend=lambda f: sql(f, f"UPDATE alembic_version SET version_num = '{HEAD_REVISION}'"),
     ),
     Bad(
         "newer store",

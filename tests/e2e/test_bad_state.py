@@ -244,7 +244,7 @@ def test_a_mistake_of_ours_ends_in_one_sentence_and_a_log(cpods: Zygote, folder:
 
 
 def test_a_mistake_outside_of_a_build_ends_in_one_sentence_too(cpods: Zygote, folder: Path) -> None:  # noqa: F811
-    said = cpods.run(folder, "rebuild", planted="cpods.cli.rebuild:_wrong", report=False)
+    said = cpods.run(folder, "rebuild", planted="cpods.cli.rebuild:wrong_in", report=False)
     assert (said.code, len(said.messages)) == (1, 1) and "Traceback" not in said.err
     assert ".cpods/log/crash-" in said.messages[0]
 

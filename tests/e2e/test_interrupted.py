@@ -196,6 +196,14 @@ def test_an_interrupt_ends_the_process_group_and_leaves_a_clean_state(cpods: Zyg
     assert (folder / "out.txt").read_text() == "half\n"
 
 
+def test_what_is_started_with_nohup_outlives_its_terminal(cpods: Zygote, folder: Path) -> None:  # noqa: F811
+    call = start_hanging(cpods, folder, WAITING, ignores=int(signal.SIGHUP))
+    call.signal(signal.SIGHUP)
+    assert not call.ended(0.1)
+    call.signal(signal.SIGTERM)
+    assert call.wait().code == 130
+
+
 def test_many_interrupts_at_once_are_one(cpods: Zygote, folder: Path) -> None:  # noqa: F811
     stubborn = WAITING.replace("echo half", "trap '' INT TERM; echo half")
     call = start_hanging(cpods, folder, stubborn)
@@ -228,6 +236,22 @@ def test_an_interrupt_at_any_instant(cpods: Zygote, folder: Path, references: di
         assert processes_below(folder) == []
         check_folder(folder, before, known, set())
     check_built(cpods, folder, known, state)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_interrupt_after_the_build_is_too_late(cpods: Zygote, folder: Path, number: int) -> None:  # noqa: F811
+    make_graph(folder, 0)
+    call = cpods.start(folder, "rebuild", "seed.txt", killed_at="cpods.cli.console:Console.ended", killed_by=int(number))
+    said = call.wait()
+    assert (said.code, said.messages) == (0, []) and said.out, said.err
+    assert said.report is not None and said.report["status"] == "done"
+
+
+@pytest.mark.parametrize("arguments", [("rebuild",), ("rebuild", "-n"), ("verify",)], ids=" ".join)
+def test_an_interrupt_before_anything_is_one_sentence(cpods: Zygote, folder: Path, arguments: tuple[str, ...]) -> None:  # noqa: F811
+    make_graph(folder, 0)
+    said = cpods.start(folder, *arguments, report=False, killed_at="asyncio:Runner.run", killed_by=int(signal.SIGINT)).wait()
+    assert (said.code, said.err) == (130, "cpods: interrupted; nothing had been started\n")
 
 
 def test_an_interrupt_of_a_knot_publishes_nothing(cpods: Zygote, folder: Path, references: dict[str, References]) -> None:  # noqa: F811
@@ -280,7 +304,7 @@ def test_killed_twice_in_a_row(cpods: Zygote, folder: Path) -> None:  # noqa: F8
 
 def test_what_was_finished_long_before_a_kill_is_not_lost(cpods: Zygote, folder: Path) -> None:  # noqa: F811
     call = start_hanging(cpods, folder, WAITING)
-    while '"end": "quick"' not in (folder / ".cpods/journal.jsonl").read_text():
+    while '"end":"quick"' not in (folder / ".cpods/journal.jsonl").read_text():
         assert not call.ended(0.02), "a step that has ended is never written down while another runs"
     call.signal(signal.SIGKILL)
     call.wait()
@@ -337,7 +361,7 @@ STEPS_TO_DIE_AT = [
     "cpods.store.objects:ObjectStore.commit",
     "cpods.store.manifests:ManifestStore.commit",
     "cpods.store.manifests:ManifestStore.record",
-    "cpods.store.catalogue:SqlCatalogue.save",
+    "cpods.store.quickcatalogue:QuickCatalogue.save",
     "cpods.store.workspace:Folder.remove",
     "cpods.store.mirror:Mirror.prepare",
 ]

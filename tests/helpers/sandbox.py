@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cpods import __version__
 from cpods.majordomo.account import Listener
 from cpods.majordomo.context import Request
 from cpods.scheduler.core import Options
 from cpods.session import Call, rebuild
+from cpods.store import glance
+from cpods.store.summary import null_report
 
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -58,11 +61,17 @@ class _Notes(Listener):
 
 
 class Sandbox:
-    """A folder ``root`` with an environment of its own. ``home`` lies beside it, so that no user's files are seen."""
+    """A folder ``root`` with an environment of its own. ``home`` lies beside it, so that no user's files are seen.
 
-    def __init__(self, root: Path, environment: Mapping[str, str] | None = None, cli: bool = False) -> None:
+    ``cli``: built by the real CLI. ``slices``: as the CLI does it, only what changes reach is looked at, but in this process;
+    ``sliced`` counts how often that was enough, ``null`` how often there was nothing to do.
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None, cli: bool = False, slices: bool = False) -> None:
         self.root = root
         self.cli = cli
+        self.slices = slices
+        self.sliced = self.null = 0
         root.mkdir(parents=True, exist_ok=True)
         self.environment = {**ENVIRONMENT, "HOME": str(root.parent / "home"), **(environment or {})}
 
@@ -95,13 +104,29 @@ class Sandbox:
     def _here(self, goals: tuple[str, ...], seed: str, force: bool) -> Outcome:
         notes = _Notes()
         options = Options(until_stable=True, seed=seed or "warm", failures_max=0, slots=1)
-        call = Call(str(self.root), goals, Request(options, seed=seed, force=force), until_stable=True)
+        key = repr((goals, seed)) if self.slices and not force else ""
+        call = Call(str(self.root), goals, Request(options, seed=seed, force=force), until_stable=True, glance=key)
+        look = self._look(key) if key else None
+        if look is not None and not look.changed:
+            self.null += 1
+            return _outcome(null_report(look, str(self.root), 0.0), "", None, {})
         done = asyncio.run(rebuild(call, self.environment, notes, notes.lines.append))
         build = done.build
         said = "\n".join([*notes.lines, *done.ending.errors, *done.ending.notes])
+        if key:
+            self.sliced += done.project is not None and bool(done.project.positions)
+            return _outcome(done.report, said, None, {})
         steps = None if build is None else frozenset(build.core.finished_steps())
         owners = {} if build is None else {path: written.step for path, written in build.parts.memory.written.items()}
         return _outcome(done.report, said, steps, owners)
+
+    def _look(self, key: str) -> glance.Look | None:
+        """The null-build check, whose findings the next build takes."""
+        state = str(self.root / ".cpods")
+        look = glance.look(state, str(self.root), key, glance.environment_digest(self.environment), __version__)
+        if look is not None and look.changed:
+            glance.keep(look)
+        return look
 
     def _by_cli(self, goals: tuple[str, ...], seed: str, force: bool) -> Outcome:
         report = self.root.parent / (self.root.name + ".report.json")
@@ -128,7 +153,7 @@ class Sandbox:
     def copy(self, root: Path, with_state: bool = False) -> "Sandbox":
         """The same folder elsewhere; without ``with_state`` none of cpods' memory goes along."""
         shutil.copytree(self.root, root, ignore=None if with_state else shutil.ignore_patterns(".cpods"))
-        return Sandbox(root, self.environment, self.cli)
+        return Sandbox(root, self.environment, self.cli, self.slices)
 
 
 def _outcome(report: Mapping[str, Any], said: str, done: frozenset[str] | None, owners: Mapping[str, str]) -> Outcome:

@@ -76,9 +76,11 @@ class Town:
     def quick(self, member: str, *arguments: str, folder: Path | None = None, said: str = "") -> Outcome:
         """As :meth:`call`, but within this process: what a new one costs is most of a call's time."""
         from cpods.cli.app import _typer
+        from cpods.cli.interrupts import heard_again
 
         out, err = io.StringIO(), io.StringIO()
         with ExitStack() as stack:
+            stack.callback(heard_again)
             stack.enter_context(patch.dict(os.environ, self.environment(member), clear=True))
             stack.enter_context(patch.object(sys, "stdin", io.StringIO(said)))
             stack.enter_context(chdir(folder or self.folder))

@@ -16,6 +16,8 @@ from tests.helpers.shellworld import ShellWorld, make, naive_pass
 Plan = Sequence[tuple[str, int]]
 #: Of the walks, the share that goes through the real CLI, one in this many.
 CLI_SHARE = 20
+#: The share in which only what changes reach is looked at, one in this many.
+SLICES_SHARE = 2
 
 
 class Diverged(AssertionError):
@@ -41,7 +43,8 @@ class ShellWalk:
         self._rng = random.Random(seed + 1)
         (place / "bin").mkdir(parents=True)
         self._environment = {"PATH": f"{place / 'bin'}:{ENVIRONMENT['PATH']}"}
-        sandbox = Sandbox(place / "walk", self._environment, cli=seed % CLI_SHARE == CLI_SHARE - 1)
+        cli = seed % CLI_SHARE == CLI_SHARE - 1
+        sandbox = Sandbox(place / "walk", self._environment, cli, slices=not cli and seed % SLICES_SHARE == 0)
         self.scene = Scene(self.first, sandbox, [])
         self._lying = ShellWorld({}, ())
         self._references: dict[str, Reference] = {}

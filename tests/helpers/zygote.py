@@ -50,7 +50,9 @@ def _load_all() -> None:
     """Everything that a build loads: by a build, since a user of another id might not even be able to read our Python."""
     import difflib  # noqa: F401  only mistakes load it
 
+    import cpods.store.catalogue  # noqa: F401  only what makes room in a store, or comes upon a store of old, loads it
     from cpods.cli.app import app
+    from cpods.cli.interrupts import heard_again
 
     words, where = sys.argv, os.getcwd()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -59,6 +61,7 @@ def _load_all() -> None:
         sys.argv = ["cpods", "rebuild", "--until-stable", "-C", folder, "--report", os.path.join(folder, "report.json")]
         code = app()
     assert code == 0, "the first build of the forking process failed"
+    heard_again()  # a build is the last thing that a process does, this one goes on
     sys.argv = words
     os.chdir(where)
 
@@ -101,7 +104,9 @@ def _become(request: dict[str, object]) -> None:
 def _restrict(request: dict[str, object]) -> None:
     """``user``: becomes that user id; ``file_bytes_max``: no file may grow beyond; ``planted``: a function that raises, for once.
 
-    ``killed_at``: a method at whose entrance the process is killed, after ``killed_after`` calls of it.
+    ``ignores``: a signal that is ignored from the start, as nohup does.
+
+    ``killed_at``: a method at whose entrance the process is killed, after ``killed_after`` calls of it, by signal ``killed_by``.
     """
     if "file_bytes_max" in request:
         limit = int(str(request["file_bytes_max"]))
@@ -111,23 +116,26 @@ def _restrict(request: dict[str, object]) -> None:
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
+    if "ignores" in request:
+        signal.signal(int(str(request["ignores"])), signal.SIG_IGN)
     if "planted" in request:
         module, name = str(request["planted"]).split(":")
         setattr(sys.modules[module], name, _raise)
 
     if "killed_at" in request:
-        _kill_at(str(request["killed_at"]), int(str(request.get("killed_after", 0))))
+        number = int(str(request.get("killed_by", int(signal.SIGKILL))))
+        _kill_at(str(request["killed_at"]), int(str(request.get("killed_after", 0))), number)
 
 
-def _kill_at(place: str, count: int) -> None:
-    """SIGKILL at the entrance of ``module:Class.method``, after ``count`` calls of it that went well."""
+def _kill_at(place: str, count: int, number: int) -> None:
+    """A signal at the entrance of ``module:Class.method``, after ``count`` calls of it that went well."""
     module, _, name = place.partition(":")
     owner = getattr(sys.modules[module], name.partition(".")[0])
     method, left = getattr(owner, name.partition(".")[2]), [count]
 
     def deadly(*args: object, **words: object) -> object:
         if not left[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         left[0] -= 1
         return method(*args, **words)
 

@@ -117,6 +117,19 @@ class TestOutcome:
         exit = run(ProcessExecutor().run(asked, lambda pid, ticks: seen.append((pid, ticks))))
         assert [tuple(map(int, exit.stdout.split()))] == seen
 
+    def test_start_times_are_those_of_proc_for_one_process_after_the_other(self) -> None:
+        seen: list[tuple[int, int]] = []
+        told: list[tuple[int, ...]] = []
+
+        async def scenario() -> None:
+            executor = ProcessExecutor()
+            for _ in range(25):
+                exit = await executor.run(shell("echo $$; cut -d' ' -f22 /proc/$$/stat"), lambda pid, ticks: seen.append((pid, ticks)))
+                told.append(tuple(map(int, exit.stdout.split())))
+
+        run(scenario())
+        assert told == seen
+
     def test_an_error_in_started_ends_the_program(self, tmp_path: Path) -> None:
         pids: list[int] = []
 
@@ -163,10 +176,16 @@ class TestOutput:
         execute(command("no-such-program", log=str(log)))
         assert log.read_text().startswith("program not found: no-such-program\n")
 
-    def test_log_that_cannot_be_written_is_told_before_anything_runs(self, tmp_path: Path) -> None:
+    def test_log_that_cannot_be_written_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
-            execute(command("touch", str(tmp_path / "ran"), log=str(tmp_path / "no" / "log")))
-        assert not (tmp_path / "ran").exists()
+            execute(shell("echo said", log=str(tmp_path / "no" / "log")))
+
+    def test_silent_run_leaves_no_log_and_none_of_an_earlier_one(self, tmp_path: Path) -> None:
+        log = tmp_path / "step.log"
+        execute(shell("exit 3", log=str(log)))
+        assert log.read_bytes() == b"== stdout of sh -c 'exit 3' ==\n== stderr of sh -c 'exit 3' ==\n"
+        execute(shell("true", log=str(log)))
+        assert not log.exists()
 
     @pytest.mark.parametrize("sizes", [[0], [10], [11], [3, 3, 3, 3], [5, 5, 1], [100], [4, 100, 4], [1] * 50])
     def test_capture_keeps_exactly_the_ends(self, sizes: list[int]) -> None:

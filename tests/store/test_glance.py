@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from cpods.digest import of_bytes
+from cpods.store.columns import packed
+from cpods.store.filecolumns import Row
 from cpods.store.files import stamp_of
-from cpods.store.glance import Ground, Row, forget, is_current, remember
+from cpods.store.glance import Ground, forget, look, place_of, remember
 from cpods.store.migrate import prepare_catalogue
 
-KEY, ENVIRONMENT, VERSION, SUMMARY = "all", "env-digest", "0.1.0", '{"steps": 3}'
+KEY, ENVIRONMENT, VERSION, SUMMARY = "all", "env-digest", "0.1.0", "three steps"
 
 
 class Bench:
@@ -23,8 +25,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "project"
         (self.root / "src").mkdir(parents=True)
-        self.catalogue = str(self.root / ".cpods" / "catalogue.db")
-        prepare_catalogue(self.catalogue)
+        self.state = str(self.root / ".cpods")
+        prepare_catalogue(f"{self.state}/catalogue.db")
         self.tool = folder / "tool"
         self.tool.write_bytes(b"tool")
         self.outside = folder / "own.sty"
@@ -44,11 +46,22 @@ class Bench:
         stamps = [(str(self.tool), status.st_size, status.st_mtime_ns, status.st_ino), ("/no/such/tool", -1, 0, 0)]
         return Ground([self.row(path, ahead_ns) for path in paths], stamps, ["src/*.c", "**/*.h"])
 
-    def remember(self, ahead_ns: int = 10**9) -> None:
-        remember(self.catalogue, str(self.root), KEY, ENVIRONMENT, VERSION, self.ground(ahead_ns), SUMMARY)
+    def remember(self, ground: Ground | None = None, said: str = SUMMARY, key: str = KEY) -> None:
+        ground = ground or self.ground()
+        remember(self.state, str(self.root), key, ENVIRONMENT, VERSION, ground, None, {"said": packed(said)})
 
     def ask(self, key: str = KEY, environment: str = ENVIRONMENT, version: str = VERSION) -> str | None:
-        return is_current(self.catalogue, str(self.root), key, environment, version)
+        """What was remembered, if all of it still stands."""
+        found = look(self.state, str(self.root), key, environment, version)
+        if found is None or found.changed:
+            return None
+        said: str = found.load("said")
+        return said
+
+    def changed(self) -> list[str]:
+        found = look(self.state, str(self.root), KEY, ENVIRONMENT, VERSION)
+        assert found is not None
+        return sorted(found.files.path(number) for number in found.changed)
 
 
 @pytest.fixture
@@ -105,42 +118,56 @@ def test_what_changes_nothing_is_still_current(bench: Bench, touch: object) -> N
     assert bench.ask() == SUMMARY
 
 
-def test_states_that_prove_nothing_are_hashed_once_and_noted(bench: Bench) -> None:
-    bench.remember(ahead_ns=-(10**10))
-    # Times that lie back, as after a pause: ctime cannot be set, so the rows are told that they were checked long ago.
-    assert bench.ask() == SUMMARY
-    import sqlite3
+def test_which_files_changed_is_told(bench: Bench) -> None:
+    (bench.root / "a.c").write_bytes(b"y")
+    (bench.root / "src/b.c").write_bytes(b"x")
+    bench.outside.unlink()
+    assert bench.changed() == sorted(["a.c", str(bench.outside)])
 
-    connection = sqlite3.connect(bench.catalogue)
-    checked = [at for (at,) in connection.execute("SELECT checked_ns FROM glance_files WHERE size >= 0")]
-    connection.close()
-    assert all(at > time.time_ns() - 10**9 * 5 for at in checked)
+
+def test_states_that_prove_nothing_are_hashed_once_and_noted(bench: Bench) -> None:
+    bench.remember(bench.ground(ahead_ns=-(10**10)))
+    place = place_of(bench.state, KEY)
+    before = os.stat(place)
+    time.sleep(0.03)  # so that a look's own hashing proves something: this is what is tested
+    assert bench.ask() == SUMMARY
+    noted = os.stat(place)
+    assert not os.path.samestat(before, noted)
+    assert bench.ask() == SUMMARY
+    assert os.path.samestat(noted, os.stat(place))
     (bench.root / "a.c").write_bytes(b"y")
     assert bench.ask() is None
 
 
-def test_remembering_again_replaces_rows_and_summary(bench: Bench) -> None:
+def test_remembering_again_replaces_all(bench: Bench) -> None:
     (bench.root / "a.c").write_bytes(b"new content")
-    ground = Ground([bench.row("a.c")])
-    remember(bench.catalogue, str(bench.root), KEY, ENVIRONMENT, VERSION, ground, "second")
+    bench.remember(Ground([bench.row("a.c")]), "second")
     (bench.root / "src/b.c").unlink()
     assert bench.ask() == "second"
 
 
 def test_keys_are_kept_apart(bench: Bench) -> None:
-    remember(bench.catalogue, str(bench.root), "one", ENVIRONMENT, VERSION, Ground([bench.row("a.c")]), "one")
+    bench.remember(Ground([bench.row("a.c")]), "one", "one")
     (bench.root / "src/b.c").write_bytes(b"changed")
     assert (bench.ask("one"), bench.ask()) == ("one", None)
 
 
+def test_only_so_many_calls_are_remembered(bench: Bench) -> None:
+    for number in range(20):
+        bench.remember(key=str(number))
+    assert len(os.listdir(os.path.dirname(place_of(bench.state, KEY)))) == 16
+    assert bench.ask("19") == SUMMARY
+
+
 def test_forgetting(bench: Bench) -> None:
-    forget(bench.catalogue)
+    forget(bench.state)
     assert bench.ask() is None
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage" * 1000, None])
-def test_an_unusable_catalogue_is_no_answer(bench: Bench, data: bytes | None) -> None:
-    path = Path(bench.catalogue)
+@pytest.mark.parametrize("name", ["catalogue.db", "columns"])
+@pytest.mark.parametrize("data", [b"", b"garbage" * 1000, None], ids=["empty", "garbage", "gone"])
+def test_an_unusable_file_is_no_answer(bench: Bench, name: str, data: bytes | None) -> None:
+    path = Path(place_of(bench.state, KEY) if name == "columns" else f"{bench.state}/{name}")
     if data is None:
         path.unlink()
     else:
@@ -149,16 +176,33 @@ def test_an_unusable_catalogue_is_no_answer(bench: Bench, data: bytes | None) ->
     assert path.exists() == (data is not None)
 
 
+def test_a_flipped_bit_is_no_answer(bench: Bench) -> None:
+    path = Path(place_of(bench.state, KEY))
+    good = path.read_bytes()
+    for at in range(0, len(good), 7):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        try:
+            answer = bench.ask()
+        except ValueError as error:  # in a part that the caller reads
+            assert "damaged" in str(error)
+        else:
+            assert answer is None
+    path.write_bytes(good)
+    assert bench.ask() == SUMMARY
+
+
 def test_the_check_loads_no_heavy_library(bench: Bench) -> None:
     script = """
 import json, sys
-from cpods.store.glance import is_current
-print(json.dumps([is_current(*sys.argv[1:]), [name for name in sys.argv[0:0] + list(sys.modules)]]))
+from cpods.store.glance import look
+found = look(*sys.argv[1:])
+print(json.dumps([found.changed, list(sys.modules)]))
 """
-    arguments = [bench.catalogue, str(bench.root), KEY, ENVIRONMENT, VERSION]
+    arguments = [bench.state, str(bench.root), KEY, ENVIRONMENT, VERSION]
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments], env={**os.environ, "PYTHONPATH": os.getcwd()}, capture_output=True, check=True
     )
-    summary, modules = json.loads(ended.stdout)
-    assert summary == SUMMARY
-    assert {"sqlalchemy", "networkx", "msgspec", "alembic", "aiosqlite", "asyncio", "ctypes"} & set(modules) == set()
+    changed, modules = json.loads(ended.stdout)
+    assert changed == []
+    heavy = {"sqlalchemy", "networkx", "msgspec", "alembic", "aiosqlite", "asyncio", "ctypes", "sqlite3", "hashlib"}
+    assert heavy & set(modules) == set()

@@ -115,7 +115,7 @@ def test_path_records_stay_within_a_multiple_of_their_live_content(root: str) ->
     for turn in range(1, 200):
         store.record("p", Changes(written={path: Written("s", str(turn)) for path in paths}))
         store.commit()
-    floor = max(manifests.COMPACT_FACTOR * once, 256 << 10)
+    floor = max(manifests.COMPACT_FACTOR * once, manifests.COMPACT_BYTES_MIN)
     assert os.path.getsize(project_path(root, "p")) < 1.5 * floor < 200 * once
     assert ManifestStore(root).recorded("p").written == {path: Written("s", "199") for path in paths}
 

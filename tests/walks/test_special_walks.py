@@ -190,3 +190,17 @@ def test_step_is_not_held_up_by_what_it_read_under_an_earlier_command(ground: Pa
     outcome = place.build()
     assert outcome.exit_code == 1 and outcome.done == {"second"}
     assert place.read("second.txt") == b"b\n"
+
+
+def test_an_output_that_its_step_gave_up_is_not_seen_by_steps_before_it(ground: Path) -> None:
+    """They are settled first, and from nothing it would not be there."""
+    reader = '[[step]]\nname = "reader"\nrun = "cat more.txt > read.txt 2>/dev/null || echo none > read.txt"\noptional = ["more.txt"]\n'
+    reader += 'outputs = ["read.txt"]\n'
+    maker = '[[step]]\nname = "maker"\nrun = "echo %s | tee %s > made.txt"\noutputs = ["made.txt"%s]\n'
+    place = Sandbox(ground / "walk")
+    place.write("cpods.toml", reader + maker % ("one", "more.txt", ', "more.txt"'))
+    _built(place)
+    assert place.read("read.txt") == b"one\n"
+    place.write("cpods.toml", reader + maker % ("two", "", ""))
+    _built(place)
+    assert place.read("read.txt") == b"none\n" and not (place.root / "more.txt").exists()

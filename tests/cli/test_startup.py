@@ -1,0 +1,62 @@
+"""What a build that runs something does not load: libraries and parts of our own that it has no use for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.conftest import circle
+
+#: Libraries that each take longer than the rest of a small build's start, and parts of Python's own that nothing here needs.
+LIBRARIES = {
+    *("sqlalchemy", "alembic", "aiosqlite", "networkx", "typer", "click", "rich", "pydantic", "typing_extensions", "watchfiles"),
+    *("asyncssh", "nats", "nkeys", "nacl", "cryptography", "numpy", "blake3", "jsonschema"),
+    *("importlib.metadata", "importlib.resources", "email", "urllib.parse", "http", "tempfile", "shutil", "pathlib", "dataclasses"),
+    *("random", "secrets", "lzma", "bz2", "_strptime", "multiprocessing", "concurrent.futures.thread"),
+}
+PARTS = {
+    *("cpods.federated", "cpods.stewarding", "cpods.podserver", "cpods.net", "cpods.steward", "cpods.latexmk", "cpods.preview"),
+    *("cpods.store.catalogue", "cpods.store.database", "cpods.store.ownership", "cpods.store.schema", "cpods.store.accounts"),
+    *("cpods.cli.app", "cpods.cli.live", "cpods.cli.verify", "cpods.cli.store", "cpods.majordomo.verify", "cpods.scheduler.watcher"),
+}
+TEX = {"cpods.chefs.latex", "cpods.chefs.context", "cpods.chefs.bibliography", "cpods.chefs.engine", "cpods.chefs.texlog"}
+
+PROBE = "import sys; from cpods.cli import call; code = call(); print(code, *sys.modules, file=sys.stderr)"
+
+
+def loaded(folder: Path, *arguments: str) -> set[str]:
+    """The modules that a call of cpods had loaded at its end; what was run is said before that."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "CPODS_MAJORDOMO": "off"}
+    command = [sys.executable, "-c", PROBE, "rebuild", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    *said, modules = done.stderr.splitlines()
+    code, *names = modules.split()
+    assert code == "0" and said, "nothing was run"
+    return set(names)
+
+
+def check(folder: Path, unwanted: set[str], *arguments: str) -> None:
+    """A first build, and one of a changed source."""
+    for word in ("1\n", "2\n"):
+        (folder / "start.txt").write_text(word)
+        found = loaded(folder, *arguments)
+        assert found & unwanted == set()
+        assert "cpods.store.quickcatalogue" in found
+
+
+def test_a_shell_step_that_runs_needs_little(tmp_path: Path) -> None:
+    text = '[[step]]\nname = "a"\nrun = "cp start.txt mid.txt"\ninputs = ["start.txt"]\noutputs = ["mid.txt"]\n'
+    text += '[[step]]\nname = "b"\nrun = "cat mid.txt > end.txt"\ninputs = ["mid.txt"]\noutputs = ["end.txt"]\n'
+    (tmp_path / "cpods.toml").write_text(text)
+    check(tmp_path, LIBRARIES | PARTS | TEX, "-j2", "--report", "report.json")
+
+
+def test_nor_does_a_circle_that_is_iterated(tmp_path: Path) -> None:
+    (tmp_path / "cpods.toml").write_text(circle("n > 3 ? n : n + 1"))
+    check(tmp_path, LIBRARIES | PARTS | TEX, "--until-stable")
+
+
+def test_nor_a_document(tmp_path: Path) -> None:
+    text = "\\documentclass{article}\n\\begin{document}\n\\section{One}\\label{a}\\ref{a} \\input{start.txt}\n\\end{document}\n"
+    (tmp_path / "paper.tex").write_text(text)
+    check(tmp_path, LIBRARIES | PARTS | {"cpods.chefs.context", "cpods.chefs.compiler"}, "paper.tex")

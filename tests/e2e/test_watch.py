@@ -1,0 +1,303 @@
+"""``cpods watch`` as a user has it: what it notices, when it builds, and how it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.calls import write
+from tests.helpers.watched import Event, Watch, call, descriptors, nurseries, watches, watching
+
+PROJECT = """\
+[[step]]
+name = "upper"
+run = "tr a-z A-Z < src/text > upper"
+inputs = ["src/text"]
+outputs = ["upper"]
+
+[[step]]
+name = "count"
+run = "wc -c < upper > count"
+inputs = ["upper"]
+outputs = ["count"]
+
+[[step]]
+name = "other"
+run = "cat src/other > other"
+inputs = ["src/other"]
+outputs = ["other"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "project"
+    (place / "src").mkdir(parents=True)
+    write(place, cpods__toml=PROJECT)
+    write(place / "src", text="one", other="two")
+    return place
+
+
+def ran(events: list[Event]) -> list[str]:
+    return [event["step"] for event in events if event["event"] == "executed"]
+
+
+def save_by_rename(path: Path, text: str) -> None:
+    """As most editors do."""
+    beside = path.with_name(path.name + "~")
+    beside.write_text(text)
+    os.rename(beside, path)
+
+
+def test_changes_of_sources_outputs_and_the_project_file_are_built(folder: Path) -> None:
+    with watching(folder) as watch:
+        assert sorted(ran(watch.events)) == ["count", "other", "upper"]
+        assert ran(watch.after(lambda: (folder / "src/text").write_text("three"))) == ["upper", "count"]
+        assert (folder / "count").read_text().strip() == "5"
+        assert ran(watch.after(lambda: save_by_rename(folder / "src/text", "seven"))) == ["upper", "count"]
+        assert ran(watch.after(lambda: save_by_rename(folder / "src/other", "2"))) == ["other"]
+        for spoil in ((folder / "upper").unlink, lambda: (folder / "upper").write_text("by hand")):
+            assert ran(watch.after(spoil)) == []
+            assert (folder / "upper").read_text() == "SEVEN"
+        few = descriptors(watch.pid), watches(watch.pid)
+        broken = watch.after(lambda: write(folder, cpods__toml=PROJECT + "bad"))
+        assert any("broken TOML" in event.get("text", str(event)) for event in broken)
+        mended = watch.after(lambda: write(folder, cpods__toml=PROJECT.replace("wc -c", "wc -l")))
+        assert ran(mended) == ["count"]
+        assert (descriptors(watch.pid), watches(watch.pid)) == few
+        assert watch.end() == 0
+    assert watch.said() == ""
+
+
+def test_a_failed_build_is_mended_by_whatever_it_missed(folder: Path) -> None:
+    write(
+        folder,
+        cpods__toml=PROJECT + '\n[[step]]\nname = "late"\nrun = "cat count src/new > late"\ninputs = ["count"]\noutputs = ["late"]\n',
+    )
+    with watching(folder) as watch:
+        assert watch.events[-2]["status"] == "failed"
+        assert ran(watch.after(lambda: (folder / "src/text").write_text("longer text"))) == ["upper", "count", "late"]
+        assert not (folder / "late").exists()
+        (folder / "src/new").write_text("new\n")
+        assert ran(
+            watch.after(
+                lambda: write(
+                    folder,
+                    cpods__toml=(folder / "cpods.toml")
+                    .read_text()
+                    .replace('["count"]\noutputs = ["late"]', '["count", "src/new"]\noutputs = ["late"]'),
+                )
+            )
+        ) == ["late"]
+        assert (folder / "late").read_text() == f"{len('longer text')}\nnew\n"
+
+
+def test_a_project_that_cannot_be_planned_is_mended_by_any_file(folder: Path) -> None:
+    (folder / "count").write_text("not made by cpods")
+    with watching(folder) as watch:
+        assert watch.events[-2]["status"] == "invalid"
+        assert sorted(ran(watch.after((folder / "count").unlink))) == ["count", "other", "upper"]
+
+
+def test_a_missing_input_is_waited_for(folder: Path) -> None:
+    (folder / "src/other").unlink()
+    with watching(folder) as watch:
+        assert watch.events[-2]["event"] == "ended" and "src/other" in str(watch.events[-2]["errors"])
+        (folder / "unrelated").write_text("noise")
+        assert "other" in ran(watch.after(lambda: (folder / "src/other").write_text("here")))
+        assert watch.events[-2]["status"] == "done"
+
+
+def test_folders_that_are_moved_and_made_again_are_watched_on(folder: Path) -> None:
+    with watching(folder) as watch:
+        os.rename(folder / "src", folder / "away")
+        watch.until(lambda event: event["event"] == "ended" and event["exit_code"] != 0, len(watch.events))
+        watch.rests(len(watch.events))
+        assert ran(watch.after(lambda: shutil.copytree(folder / "away", folder / "src"))) == []
+        assert watch.events[-2]["status"] == "done"
+        assert ran(watch.after(lambda: (folder / "src/other").write_text("3"))) == ["other"]
+
+
+SLOW = """\
+[[step]]
+name = "slow"
+run = "cat gate; cat slow.in > slow.out"
+inputs = ["slow.in"]
+outputs = ["slow.out"]
+
+[[step]]
+name = "quick"
+run = "cat quick.in > quick.out"
+inputs = ["quick.in"]
+outputs = ["quick.out"]
+"""
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Path:
+    """A project with a step that goes on until somebody has opened and closed the gate for writing."""
+    place = tmp_path / "gated"
+    place.mkdir()
+    os.mkfifo(place / "gate")
+    write(place, cpods__toml=SLOW, slow__in="1", quick__in="1")
+    return place
+
+
+def open_gate(folder: Path) -> None:
+    (folder / "gate").open("w").close()
+
+
+def starts(watch: Watch, step: str, since: int = 0) -> Event:
+    return watch.until(lambda event: event["event"] == "started" and event["step"] == step, since)
+
+
+def test_a_change_restarts_the_steps_that_read_it_and_no_others(gated: Path) -> None:
+    watch = Watch(gated, "-j2")
+    starts(watch, "slow")
+    open_gate(gated)
+    watch.rests()
+    since = len(watch.events)
+    (gated / "slow.in").write_text("2")
+    starts(watch, "slow", since)
+    (gated / "quick.in").write_text("2")  # read by no step that runs: built afterwards
+    open_gate(gated)
+    watch.until(lambda event: event["event"] == "executed" and event["step"] == "quick", since)
+    watch.rests(len(watch.events) - 1)
+    assert ran(watch.events[since:]) == ["slow", "quick"]
+    since = len(watch.events)
+    (gated / "slow.in").write_text("3")
+    starts(watch, "slow", since)
+    again = len(watch.events)
+    (gated / "slow.in").write_text("4")  # read by the step that runs: it is ended and started again
+    watch.until(lambda event: event["event"] == "changed", again)
+    starts(watch, "slow", again)
+    open_gate(gated)
+    watch.rests(again)
+    assert (gated / "slow.out").read_text() == "4"
+    assert watch.end() == 0
+
+
+def test_an_interrupt_ends_the_build_and_nothing_stays_behind(gated: Path) -> None:
+    watch = Watch(gated)
+    starts(watch, "slow")
+    family = nurseries(watch.pid)
+    assert watch.end(signal.SIGTERM) == 130
+    assert not (gated / "slow.out").exists()
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
+    assert call(gated, "rebuild", "--no-wait", "quick.out").code == 0  # the lock is free
+
+
+def test_a_rebuild_beside_a_watch_asks_it(folder: Path) -> None:
+    with watching(folder) as watch:
+        assert call(folder, "rebuild").out == call(folder, "rebuild", env={"CPODS_MAJORDOMO": "off"}).out
+        asked = call(folder, "majordomo", "status")
+        assert f"process {watch.pid}," in asked.out and "1 calls answered at once" in asked.out
+
+
+def test_a_checkout_of_many_files_is_one_or_few_builds(folder: Path) -> None:
+    steps = "".join(f'[[step]]\nname = "s{n}"\nrun = "cp src/{n} {n}"\ninputs = ["src/{n}"]\noutputs = ["{n}"]\n' for n in range(60))
+    write(folder, cpods__toml=steps)
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / ".gitignore").write_text("[0-9]*\n!src/*\n.cpods\n")
+    for branch in ("one", "two"):
+        for number in range(60):
+            (folder / "src" / str(number)).write_text(f"{branch} {number}")
+        if branch == "one":
+            git("init", "-b", "one")
+        else:
+            git("checkout", "-b", "two")
+        git("add", ".")
+        git("commit", "-m", branch)
+    with watching(folder, "-j2") as watch:
+        since = len(watch.events)
+        git("checkout", "one")
+        watch.until(lambda event: event["event"] == "watching" and (folder / "59").read_text() == "one 59", since)
+        assert all((folder / str(number)).read_text() == f"one {number}" for number in range(60))
+        assert sorted(ran(watch.events[since:])) == sorted(f"s{number}" for number in range(60))
+        assert ran(watch.after(lambda: git("checkout", "two"))) == []  # out of the store
+
+
+def test_bad_flags_and_folders_end_at_once(folder: Path) -> None:
+    for words, sentence in (
+        (("--until-stable", "--once"), "exclude each other"),
+        (("-C", "nowhere"), "no such folder"),
+        (("--preview",), "a preview needs a .pdf or .html goal"),
+    ):
+        said = call(folder, "watch", *words)
+        assert said.code == 2 and sentence in said.err and said.err.startswith("cpods: ")
+
+
+def state_until(url: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first state of a preview, as its pages are told, that is wanted."""
+    with urllib.request.urlopen(f"{url}events", timeout=60) as stream:
+        for line in stream:
+            if line.startswith(b"data: "):
+                state: dict[str, Any] = json.loads(line[6:])
+                if wanted(state):
+                    return state
+    raise AssertionError("the stream has ended")
+
+
+def test_the_preview_follows_good_builds_and_shows_what_is_wrong(folder: Path) -> None:
+    page = '[[step]]\nname = "page"\nrun = "grep title src/text > page.html"\ninputs = ["src/text"]\noutputs = ["page.html"]\n'
+    write(folder, cpods__toml=page)
+    (folder / "src/text").write_text("<title>one</title>")
+    with watching(folder, "--preview") as watch:
+        url = next(event["url"] for event in watch.events if event["event"] == "preview")
+        first = state_until(url, lambda state: state["goals"][0]["version"] > 0 and not state["building"])
+        watch.after(lambda: (folder / "src/text").write_text("nothing of the kind"))
+        broken = state_until(url, lambda state: bool(state["problems"]))
+        assert "exit code 1" in broken["problems"][0]["message"]
+        watch.after(lambda: (folder / "src/text").write_text("<title>two</title>"))
+        state_until(url, lambda state: not state["problems"] and state["goals"][0]["version"] > first["goals"][0]["version"])
+        with urllib.request.urlopen(f"{url}0/html/page.html", timeout=60) as shown:
+            assert b"two" in shown.read()
+
+
+def test_a_file_whose_times_say_nothing_is_seen_all_the_same(folder: Path) -> None:
+    """A clock that jumps, or a program that puts the old time back: another content of the same length."""
+    with watching(folder) as watch:
+        for text in ("ONE", "Two"):
+            then = (folder / "src/text").stat()
+
+            def save(text: str = text, then: os.stat_result = then) -> None:
+                (folder / "src/text").write_text(text)
+                os.utime(folder / "src/text", ns=(then.st_atime_ns, then.st_mtime_ns))
+
+            watch.after(save)
+            assert (folder / "upper").read_text() == text.upper()
+        for seconds in (2e9, 1e6):
+
+            def jump(seconds: float = seconds) -> None:
+                (folder / "src/other").write_text(f"{seconds}")
+                os.utime(folder / "src/other", (seconds, seconds))
+
+            assert ran(watch.after(jump)) == ["other"]
+
+
+def test_two_editors_at_once_and_a_save_in_pieces_are_right_at_the_end(folder: Path) -> None:
+    with watching(folder) as watch:
+
+        def save() -> None:
+            with (folder / "src/text").open("w") as one, (folder / "src/other").open("w") as two:
+                for piece in ("first", " second", " third"):
+                    for file in (one, two):
+                        file.write(piece)
+                        file.flush()
+                    watch.read(0.015)  # longer than the quiet after which a build starts
+
+        since = len(watch.events)
+        save()
+        watch.until(lambda event: event["event"] == "watching" and (folder / "other").read_text().endswith("third"), since)
+        assert (folder / "upper").read_text() == "FIRST SECOND THIRD"
+        assert (folder / "other").read_text() == "first second third"
