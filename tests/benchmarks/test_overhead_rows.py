@@ -62,6 +62,6 @@ def test_the_rows_are_of_the_runs() -> None:
 
 def test_a_usual_plan_has_nine_repeats_and_the_sizes_of_the_goal() -> None:
     assert Plan().repeats >= 9
-    assert Plan().null_steps == (100, 1000, 10000)
+    assert Plan().null_steps == (100, 1000, 10000, 100000)
     assert (Plan().full_steps, Plan().jobs) == ((1000, 10000), 2)
     assert max(QUICK.null_steps) <= 1000 and max(QUICK.full_steps) <= 100
