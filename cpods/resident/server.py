@@ -23,6 +23,8 @@ from cpods.store.glance import Look, environment_digest
 LOCK = "majordomo.lock"
 #: How often an idle resident looks whether its project is still there.
 _LOOK_SECONDS = 60.0
+#: A state folder that is not there for so long does not come back.
+_GONE_SECONDS = 1.0
 
 
 class Meant(NamedTuple):
@@ -70,6 +72,7 @@ class Resident:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired = False
         self._woken = asyncio.Event()
+        self._gone_since: float | None = None
         self._started = self._active = time.monotonic()
         self.answered = self.built = 0
 
@@ -101,11 +104,24 @@ class Resident:
             left = self._active + seconds - time.monotonic()
             if left <= 0 and not self.crew.busy:
                 return f"nobody asked for {seconds:.0f} s"
-            if not os.path.isdir(self.state):
+            if self._is_gone_for_good():
                 return f"{self.state} is gone"
+            if self._gone_since is not None:
+                left = min(left, _GONE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(0.01, min(left if left > 0 else _LOOK_SECONDS, _LOOK_SECONDS)))
         return "it was told to end"
+
+    def _is_gone_for_good(self) -> bool:
+        """Whether the state folder has not been there for a while: a project is also renamed away and back."""
+        if os.path.isdir(self.state):
+            self._gone_since = None
+            return False
+        now = time.monotonic()
+        if self._gone_since is None:
+            self._gone_since = now
+            self._woken.clear()
+        return now - self._gone_since >= _GONE_SECONDS
 
     def retire(self) -> None:
         """Ends :meth:`until_idle`."""
