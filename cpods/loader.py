@@ -18,14 +18,15 @@ from cpods.projectrules import claimed, document_product, title
 _HEAD_BYTES = 1 << 16
 
 
-def load(root: str, goals: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
+def load(root: str, goals: Sequence[str], known: Project | None = None) -> tuple[Project, tuple[str, ...]]:
     """The project in folder ``root`` and the goals to build, as project paths or step names; no goals: everything.
 
     One goal that is a ``.tex`` file and not the main file of a declared step makes a project of its own (its store and
     environment are those of the ``cpods.toml``, if there is one). A declared main file stands for its PDF.
+    ``known``: what the ``cpods.toml`` says, where that is known already.
     Raises UsageError or ProjectFileError, one sentence each.
     """
-    found = _read_project(root)
+    found = known if known is not None else _read_project(root)
     wanted = tuple(_as_path(root, goal, found) for goal in goals)
     if len(wanted) == 1 and wanted[0].endswith(reader.DOCUMENT_ENDINGS) and (found is None or not _declares(found, wanted[0])):
         made = _bare_project(root, wanted[0], found)

@@ -26,8 +26,10 @@ from cpods.majordomo.planning import Planned, check_clashes, plan
 from cpods.majordomo.report import bare_report, full_report, goal_lines, total_line
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
+from cpods.project import PROJECT_FILE
 from cpods.standing import Standing
 from cpods.store import glance
+from cpods.store.files import Stamp, stamp_of, stat_regular
 from cpods.store.journal import Journal
 from cpods.store.summary import Shown, summary
 from cpods.wiring import Places, Site, locked, places
@@ -85,15 +87,19 @@ async def rebuild(
         owned = standing is None
         if standing is None:
             standing, changed = _looked(call, environment)
+        stamp = project_stamp(call.root)
+        known = None
         try:
             done = await _rebuild_slice(call, environment, on_wait, account, started, standing, changed) if standing is not None else None
+            if done is None and standing is not None:
+                known = standing.project(stamp)
             if done is not None and owned and standing is not None:
                 with suppress(OSError, ValueError):
                     standing.save()
         finally:
             if owned and standing is not None:
                 standing.close()
-        return done if done is not None else await _rebuild_all(call, environment, on_wait, account, started)
+        return done if done is not None else await _rebuild_all(call, environment, on_wait, account, started, known, stamp)
     except (Exception, asyncio.CancelledError) as error:
         return _broken_off(error, call, environment, account, started)
 
@@ -121,6 +127,12 @@ def _broken_off(error: BaseException, call: Call, environment: Mapping[str, str]
     return Done(report, end)
 
 
+def project_stamp(root: str) -> Stamp | None:
+    """The state of the project file; None if there is none. One that was edited during a build is not what the build stood on."""
+    status = stat_regular(os.path.join(root, PROJECT_FILE))
+    return None if status is None else stamp_of(status)
+
+
 def _looked(call: Call, environment: Mapping[str, str]) -> tuple[Standing | None, Sequence[int]]:
     """What the null-build check found for this call in this process."""
     if not call.glance:
@@ -131,10 +143,16 @@ def _looked(call: Call, environment: Mapping[str, str]) -> tuple[Standing | None
 
 
 async def _rebuild_all(
-    call: Call, environment: Mapping[str, str], on_wait: Callable[[str], None], account: Account, started: float
+    call: Call,
+    environment: Mapping[str, str],
+    on_wait: Callable[[str], None],
+    account: Account,
+    started: float,
+    known: Project | None,
+    stamp: Stamp | None,
 ) -> Done:
-    """Looks at the whole project."""
-    project, goals = load(call.root, call.goals)
+    """Looks at the whole project. ``known``: what its file says; ``stamp``: of that file, from before it was read."""
+    project, goals = load(call.root, call.goals, known)
     where = places(call.root, project.store, environment)
     async with locked(where, project.store, environment, call.wait, on_wait) as (site, journal):
         choice = call.federation
@@ -152,7 +170,7 @@ async def _rebuild_all(
         shown = goal_lines(build, report) if end.status in ("done", "unstable") else []
         await site.close()
         await collect_garbage(site, project.store.max_bytes, build.parts.ledger.added_bytes)
-        if end.status == "done" and call.glance and not name:
+        if end.status == "done" and call.glance and not name and project_stamp(call.root) == stamp:
             remember(call.glance, where, build, project, environment, summary(report, shown))
         return Done(report, end, _all_lines(shown, report), build, project)
 

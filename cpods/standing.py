@@ -10,11 +10,13 @@ from contextlib import suppress
 from typing import Any
 
 from cpods import __version__
+from cpods.declaration import Project
 from cpods.graph.reach import Entry, Reach, from_columns, reach_of
 from cpods.ids import FilePath, within
 from cpods.majordomo.context import Build
 from cpods.majordomo.ground import entries_of, ground_of
-from cpods.majordomo.slicing import Slice, outside_touched, slice_of
+from cpods.majordomo.slicing import Slice, outside_touched, slice_of, whole_project
+from cpods.project import PROJECT_FILE
 from cpods.store import glance
 from cpods.store.columns import Columns, packed, write
 from cpods.store.filecolumns import ABSENT_SIZE, RACY_NS, FileColumns, Row, of_rows
@@ -132,6 +134,17 @@ class Standing:
             return slice_of(self._columns, self.reach, self._wary, self.files.path, changed)
         except _DAMAGES:
             return None
+
+    def project(self, stamp: tuple[int, int, int, int] | None) -> Project | None:
+        """What the project file said, if it still has the state that it had then; None too for a document without one."""
+        number = self.files.number(PROJECT_FILE)
+        if number is None or number in self.files.racy or stamp is None or self.files.state(number) != stamp:
+            return None
+        try:
+            known = whole_project(self._columns)
+        except _DAMAGES:
+            return None
+        return known if known.file else None
 
     def holds_outside(self, cut: Slice, build: Build) -> bool:
         """After a build of a slice: whether nothing outside of it reads, looked for or makes what it wrote or removed anew."""

@@ -93,6 +93,7 @@ class MajorDomo:
                 break
             instruction = pending.popleft()
             if isinstance(instruction, Finish):
+                self._settling.complete()
                 self._is_finished = True
                 break
             event = self._at_once(instruction)
@@ -187,6 +188,7 @@ class MajorDomo:
             self._waiter = asyncio.get_running_loop().create_future()
             with suppress(asyncio.CancelledError):
                 await self._waiter
+        self._settling.complete(abandon=True)
         await _to_the_end([*tasks, *([self._saving] if self._saving is not None else [])])
         save = asyncio.ensure_future(self._save())
         await _to_the_end([save])
@@ -209,6 +211,7 @@ class MajorDomo:
             return self._settling.at_once(instruction)
         if self._parts.federation is not None:
             return None
+        self._settling.complete()
         if isinstance(instruction, Recall):
             return self._knots.recall(instruction)
         assert isinstance(instruction, Conclude)

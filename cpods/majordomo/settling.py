@@ -37,10 +37,16 @@ class Settling:
         self._build = build
         self._parts = build.parts
         self._forced: set[str] = set()
+        folder = build.parts.folder
+        is_alone = build.parts.federation is None  # other pods look past the folder
+        self._install: Callable[[FilePath, str], None] = getattr(folder, "install_soon", folder.install) if is_alone else folder.install
+        self._settle: Callable[[bool], None] = getattr(folder, "settle", lambda abandon: None)
 
     def at_once(self, order: Settle) -> Event | None:
         """The answer if it needs no run: a stored result, or that the step must be asked again. Raises OSError."""
         step = order.step
+        if order.knot:
+            self.complete()
         hidden = self._build.scene.hidden() if order.knot else frozenset()
         date = self._build.dates.get(order.knot) if order.knot else None
         forced = self._is_forced(step.name)
@@ -54,6 +60,10 @@ class Settling:
             self._build.dates[order.knot] = self._parts.calendar.today()
             return Spoilt(step.name, stale=True)
         return None
+
+    def complete(self, abandon: bool = False) -> None:
+        """All outputs that were taken from the store stand in the folder now. ``abandon``: those that were begun. Raises OSError."""
+        self._settle(abandon)
 
     async def run(self, order: Settle) -> Event:
         """Has the step run, after :meth:`at_once` had no answer, unless others have its result. Raises OSError, Unavailable."""
@@ -101,7 +111,7 @@ class Settling:
                 try:
                     for output in result.outputs:
                         self._keep_foreign(step.name, output.path)
-                        self._parts.folder.install(output.path, output.version.digest)
+                        self._install(output.path, output.version.digest)
                 except KeyError:
                     return None
             self._own(step.name, result)
@@ -158,6 +168,7 @@ class Settling:
 
     def _ordered(self, order: Settle, hidden: frozenset[FilePath], date: int | None) -> tuple[Order, Reason]:
         """What a pod is asked, and why."""
+        self.complete()
         step = order.step
         date = date if date is not None else self._run_date(order)
         if not order.knot:

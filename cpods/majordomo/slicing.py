@@ -81,21 +81,31 @@ def slice_of(parts: Parted, reach: Reach, wary: Iterable[int], path_of: Callable
     if not steps or len(steps) >= total:
         return None
     steps = sorted({*steps, *_seen_in_part(reach, steps, wary)})
-    rest, where, starts = parts.load("project")
-    bodies = parts.raw("declarations")
-    numbers = sorted({reach.declaration(step) for step in steps})
-    known = msgspec.msgpack.decode(rest, type=_Rest)
-    project = Project(
-        settings=known.settings,
-        store=known.store,
-        declarations=tuple(_declaration(bodies[starts[number] : starts[number + 1]]) for number in numbers),
-        where=tuple(where[number] for number in numbers if number < len(where)),
-        file=known.file,
-        federation=known.federation,
-        positions=tuple(numbers),
-    )
+    project = _project(parts, sorted({reach.declaration(step) for step in steps}))
     paths = frozenset(path_of(file) for step in steps for file in (*reach.reads(step), *reach.makes(step)))
     return Slice(project, steps, frozenset(reach.names[step] for step in steps), paths, total)
+
+
+def whole_project(parts: Parted) -> Project:
+    """The project as it was understood. Raises ValueError, KeyError."""
+    return _project(parts, None)
+
+
+def _project(parts: Parted, numbers: Sequence[int] | None) -> Project:
+    """A project with the declarations of these places, or with all."""
+    rest, where, starts = parts.load("project")
+    bodies = parts.raw("declarations")
+    known = msgspec.msgpack.decode(rest, type=_Rest)
+    places = range(len(starts) - 1) if numbers is None else numbers
+    return Project(
+        settings=known.settings,
+        store=known.store,
+        declarations=tuple(_declaration(bodies[starts[number] : starts[number + 1]]) for number in places),
+        where=tuple(where[number] for number in places if number < len(where)),
+        file=known.file,
+        federation=known.federation,
+        positions=() if numbers is None else tuple(numbers),
+    )
 
 
 def outside_touched(reach: Reach, files: Iterable[int], inside: Iterable[int]) -> bool:

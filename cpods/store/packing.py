@@ -51,11 +51,20 @@ class PackingStore(ObjectStore):
         if stored is None:
             super().export(digest, path)
             return
+        self.place(stored, path)
+
+    def small(self, digest: str) -> Stored | None:
+        """A small object's verified bytes, for :meth:`place`; None for one to :meth:`export`. Raises KeyError if it is damaged."""
+        return self._stored(digest)
+
+    def place(self, stored: Stored, path: str) -> os.stat_result:
+        """As :meth:`export`, of bytes that are at hand; returns the new file's status. Threads may call it. Raises OSError."""
         temporary = self._temporary_for(path)
         with new_file(temporary, 0o777 if stored.executable else 0o666) as target:
             if os.write(target, stored.data) != len(stored.data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             os.rename(temporary, path)
+            return os.fstat(target)
 
     def discard(self, digests: Iterable[str]) -> set[str]:
         """Forgets those of the objects that were put and are not committed yet; returns their digests."""

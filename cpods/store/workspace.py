@@ -12,6 +12,8 @@ from cpods.ids import FilePath
 from cpods.model import Artefact
 from cpods.ports import Clock, FileState, Objects
 from cpods.store.files import Stamp, open_regular, read_or_none, stamp_of, stat_regular
+from cpods.store.packing import PackingStore
+from cpods.store.restoring import Restored, Restorer, Wanted
 from cpods.store.tree import Tree, is_text, walk
 
 #: A file whose ctime is nearer than this to the moment it was hashed may have changed since within one clock tick.
@@ -35,9 +37,12 @@ class Folder:
         self._memo: dict[FilePath, str] = {}
         self._since_ns: dict[FilePath, int] = {}
         self._stamps: dict[FilePath, Stamp | None] = {}
+        self._coming: set[FilePath] = set()
+        self._restorer = Restorer(objects.place, clock.now_ns) if isinstance(objects, PackingStore) else None
 
     def begin(self) -> None:
         """Starts a build: every file is looked at anew."""
+        self.settle()
         self._memo.clear()
         self._since_ns.clear()
         self._stamps.clear()
@@ -68,12 +73,14 @@ class Folder:
 
     def stamp(self, path: FilePath) -> Stamp | None:
         """The stamp that the last look found, None for no regular file; looks if nobody did yet. Raises OSError."""
+        self._await(path)
         if path not in self._stamps:
             self.refresh(path)
         return self._stamps.get(path)
 
     def take(self, path: FilePath) -> Artefact:
         """Puts a file into the store; its digest is known from then on: its bytes are read once. Raises OSError."""
+        self._await(path)
         descriptor = open_regular(self.absolute(path))
         try:
             stamp = stamp_of(os.fstat(descriptor))
@@ -88,11 +95,13 @@ class Folder:
 
     def size(self, path: FilePath) -> int | None:
         """Bytes of the file now, None if absent."""
+        self._await(path)
         status = stat_regular(self.absolute(path))
         return None if status is None else status.st_size
 
     def read(self, path: FilePath) -> bytes | None:
         """The bytes, None if absent."""
+        self._await(path)
         return read_or_none(self.absolute(path))
 
     def listing(self) -> Sequence[FilePath]:
@@ -104,6 +113,7 @@ class Folder:
 
     def tree(self) -> Tree:
         """Files, folders and links to outside folders, in no order; names that are not UTF-8 with surrogate escapes."""
+        self.settle()
         return walk(self.root, self._skip)
 
     def install(self, path: FilePath, digest: str) -> None:
@@ -116,10 +126,53 @@ class Folder:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(absolute), exist_ok=True)
             self.objects.export(digest, absolute)
+        except NotADirectoryError as error:
+            error.filename = absolute  # the user knows nothing of the temporary name
+            raise
         self._installed(path, absolute, digest)
+
+    def install_soon(self, path: FilePath, digest: str) -> None:
+        """As :meth:`install`, but a file that is absent may be made by :meth:`settle` only. Whoever asks here for it waits.
+
+        Nobody may look past this folder, and no step may start, before :meth:`settle`. Raises KeyError, OSError.
+        """
+        if self._restorer is not None and self.digest(path) == ABSENT:
+            assert isinstance(self.objects, PackingStore)
+            stored = self.objects.small(digest)
+            if stored is not None:
+                self._found(path, digest)
+                self._coming.add(path)
+                self._restorer.give(Wanted(path, self.absolute(path), digest, stored))
+                return
+        self.install(path, digest)
+
+    def settle(self, abandon: bool = False) -> None:
+        """All that was to be installed soon is there now. ``abandon``: or is not, if nobody has begun it. Raises OSError."""
+        if not self._coming or self._restorer is None:
+            return
+        for restored in self._restorer.abandon() if abandon else self._restorer.drain():
+            self._coming.discard(restored.path)
+            self._take_in(restored)
+        for path in self._coming:  # nobody knows what is there: look when asked
+            self._memo.pop(path, None)
+            self._since_ns.pop(path, None)
+            self._stamps.pop(path, None)
+        self._coming.clear()
+        error = self._restorer.error()
+        if error is not None:
+            raise error
+
+    def _await(self, path: FilePath) -> None:
+        if path in self._coming:
+            self.settle()
+
+    def _take_in(self, restored: Restored) -> None:
+        self._stamps[restored.path] = restored.stamp
+        self._remember(restored.path, FileState(*restored.stamp, restored.digest, restored.checked_ns))
 
     def remove(self, path: FilePath) -> None:
         """Deletes a file or link; absent is no error, and a folder (which no step may write for a file) stays."""
+        self._await(path)
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             os.unlink(self.absolute(path))
         self._stamps[path] = None
@@ -132,6 +185,7 @@ class Folder:
         return changed
 
     def _look(self, path: FilePath) -> str:
+        self._await(path)
         absolute = self.absolute(path)
         status = stat_regular(absolute)
         if status is None:

@@ -260,3 +260,24 @@ def test_why_knows_what_the_last_build_did_not_look_at(sandbox: Sandbox) -> None
     assert sandbox.build().runs == ("first 2", "second 2")
     assert sandbox.run("why", "first 2").stdout.startswith("first 2 ran in the last build: src2.txt changed")
     assert sandbox.run("why", "first 3").stdout.startswith("first 3 did not run in the last build: it was up to date")
+
+
+def test_a_project_file_that_is_edited_during_a_build_is_not_what_the_build_stood_on(sandbox: Sandbox) -> None:
+    edit = '[[step]]\nname = "edit"\nrun = "cat new.toml > cpods.toml; echo > edited.txt"\noutputs = ["edited.txt"]\n'
+    sandbox.write("new.toml", chains(edit).replace("cat mid1.txt", "cat mid1.txt mid1.txt"))
+    begin(sandbox, edit)
+    assert sandbox.read("end1.txt") == b"source 1\n"
+    assert whole(sandbox).runs == ("second 1",)
+    assert sandbox.read("end1.txt") == b"source 1\nsource 1\n"
+    at_rest(sandbox)
+
+
+def test_all_outputs_deleted_come_back_without_the_project_file_being_read_again(sandbox: Sandbox) -> None:
+    begin(sandbox)
+    for number in range(CHAINS):
+        (sandbox.root / f"mid{number}.txt").unlink()
+        (sandbox.root / f"end{number}.txt").unlink()
+    built = whole(sandbox)
+    assert built.runs == () and built.report["steps"]["cached"] == 2 * CHAINS
+    assert sandbox.read("end1.txt") == b"source 1\n"
+    at_rest(sandbox)

@@ -353,6 +353,21 @@ class TestEnding:
         assert running(pid)
         os.kill(pid, signal.SIGKILL)
 
+    def test_one_that_is_just_being_started_can_be_cancelled(self) -> None:
+        async def scenario() -> Exit | Exception:
+            over: asyncio.Future[Exit | Exception] = asyncio.get_running_loop().create_future()
+            run = ProcessExecutor(grace_seconds=3600).begin(shell("trap '' TERM; while :; do sleep 600; done"), None, over.set_result)
+            run.cancel()
+            run.cancel()
+            return await over
+
+        exit = run(scenario())
+        assert isinstance(exit, Exit) and exit.code in (-signal.SIGTERM, -signal.SIGKILL)
+
+    def test_one_executor_serves_one_loop_after_the_other(self) -> None:
+        executor = ProcessExecutor()
+        assert [execute(command("true"), executor).code for _ in range(3)] == [0, 0, 0]
+
     def test_five_hundred_at_once_and_in_turn(self) -> None:
         async def scenario() -> list[int]:
             executor = ProcessExecutor()
