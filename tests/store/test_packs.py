@@ -12,7 +12,7 @@ from cpods.digest import of_bytes
 from cpods.model import Output, Read, Result, Version
 from cpods.ports import Changes
 from cpods.store import packs
-from cpods.store.batches import KEYS_MIN
+from cpods.store.batches import KEYS_MIN, Batches
 from cpods.store.catalogue import open_catalogue
 from cpods.store.collect import collect, fsck, held, stat
 from cpods.store.layout import object_path
@@ -219,3 +219,25 @@ def test_a_lost_catalogue_is_rebuilt_from_packs(store: PackingStore, root: str, 
             await catalogue.close()
 
     assert asyncio.run(held_by()) == COUNT
+
+
+def test_a_key_that_is_searched_for_has_the_lines_that_sorting_finds(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    for number in range(3):
+        batch = Batches(root)
+        key = [
+            b'a 0123456789abcdef {"static_key":"%s","reads":["%s"],"n":%d}\n' % (name, b"xxh3:two", number)
+            for name in (b"xxh3:one", b"xxh3:two")
+        ]
+        batch.write({"xxh3:one": [key[0]], "xxh3:two": [key[1]]})
+    searching, sorting = Batches(root), Batches(root)
+    sorting._sort()
+    for name in ("xxh3:one", "xxh3:two", "xxh3:none", "xxh3:o"):
+        found = searching.lines(name)
+        assert found == sorting.lines(name)
+        assert len(found) == (3 if name in ("xxh3:one", "xxh3:two") else 0)
+    searching.write({"xxh3:one": [b'a 0123456789abcdef {"static_key":"xxh3:one","n":9}\n']})
+    assert len(searching.lines("xxh3:one")) == 4
+    for number in range(40):  # so many that they are sorted
+        assert searching.lines(f"xxh3:{number}") == []
+    assert len(searching.lines("xxh3:one")) == len(sorting.lines("xxh3:one")) == 4
