@@ -4,6 +4,7 @@ Knows no build and no file system. DESIGN.md section 4: what nothing reaches is 
 it read, looked for or made has changed.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -48,14 +49,15 @@ class Slice(NamedTuple):
 
 def project_parts(project: Project) -> dict[str, bytes]:
     """A project as parts of a file of columns, each declaration by itself."""
-    starts, bodies, size = [0], [], 0
-    for declared in project.declarations:
-        body = _encode([type(declared).__name__, declared])
+    starts, bodies, size = array("Q", [0]), [], 0
+    for index, declared in enumerate(project.declarations):
+        where = project.where[index] if index < len(project.where) else ""
+        body = _encode([type(declared).__name__, where, declared])
         bodies.append(body)
         size += len(body)
         starts.append(size)
     rest = _encode(_Rest(project.settings, project.store, project.file, project.federation))
-    return {"project": packed((rest, list(project.where), starts)), "declarations": b"".join(bodies)}
+    return {"project": packed((rest, starts.tobytes())), "declarations": b"".join(bodies)}
 
 
 class Parted(Protocol):
@@ -93,15 +95,17 @@ def whole_project(parts: Parted) -> Project:
 
 def _project(parts: Parted, numbers: Sequence[int] | None) -> Project:
     """A project with the declarations of these places, or with all."""
-    rest, where, starts = parts.load("project")
+    rest, columns = parts.load("project")
+    starts = memoryview(columns).cast("Q")
     bodies = parts.raw("declarations")
     known = msgspec.msgpack.decode(rest, type=_Rest)
     places = range(len(starts) - 1) if numbers is None else numbers
+    declared = [_declaration(bodies[starts[number] : starts[number + 1]]) for number in places]
     return Project(
         settings=known.settings,
         store=known.store,
-        declarations=tuple(_declaration(bodies[starts[number] : starts[number + 1]]) for number in places),
-        where=tuple(where[number] for number in places if number < len(where)),
+        declarations=tuple(declaration for _, declaration in declared),
+        where=tuple(where for where, _ in declared) if all(where for where, _ in declared) else (),
         file=known.file,
         federation=known.federation,
         positions=() if numbers is None else tuple(numbers),
@@ -123,7 +127,8 @@ def _seen_in_part(reach: Reach, steps: Iterable[int], wary: Iterable[int]) -> se
     return {makers[file] for step in steps for file in reach.reads(step) if file in makers}
 
 
-def _declaration(body: bytes) -> Declaration:
-    name, fields = msgspec.msgpack.decode(body)
+def _declaration(body: bytes) -> tuple[str, Declaration]:
+    """Where it stands, and the declaration."""
+    name, where, fields = msgspec.msgpack.decode(body)
     declared: Declaration = msgspec.convert(fields, getattr(kinds, name), strict=False)
-    return declared
+    return where, declared

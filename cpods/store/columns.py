@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: Columns are marshalled, so a file holds for one Python only; any difference and the catalogue is read instead.
-_FORMAT = f"cpods columns 2, Python {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
+_FORMAT = f"cpods columns 3, Python {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
 _HEAD_BYTES = 16  # length and checksum of the table of parts
 
 
