@@ -4,7 +4,6 @@ Kept in columns (a file's name, its state, its digest; steps as numbers), so tha
 it comes what a change reaches: the slice of the project that the next build has to look at. Knows no terminal and no socket.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from cpods import __version__
 from cpods.declaration import Project
 from cpods.graph.reach import Entry, Reach, from_columns, reach_of
-from cpods.ids import FilePath, within
+from cpods.ids import FilePath
 from cpods.majordomo.context import Build
 from cpods.majordomo.ground import entries_of, ground_of
 from cpods.majordomo.slicing import Slice, outside_touched, slice_of, whole_project
@@ -50,19 +49,6 @@ class Standing:
 
     # -- what a resident MajorDomo asks ----------------------------------------------------------------------------
 
-    def folders(self) -> list[str]:
-        """Absolute folders that hold a file that was read or made, or that would hold one that was missing and looked for.
-
-        A folder that is not there is named too: watch the nearest one above it that is.
-        """
-        found = {folder if folder.startswith("/") else os.path.join(self._root, folder) for folder in self.files.folders}
-        found.update(os.path.dirname(path if path.startswith("/") else os.path.join(self._root, path)) for path in self.files.absent)
-        return sorted(folder.rstrip("/") or "/" for folder in found)
-
-    def tool_files(self) -> list[str]:
-        """Absolute paths of the tools' files: if one changes, the whole is looked at."""
-        return [str(stamp[0]) for stamp in self._header["stamps"]]
-
     def stamps(self) -> list[ToolStamp]:
         """The tools' files as they were."""
         return list(self._header["stamps"])
@@ -70,26 +56,6 @@ class Standing:
     def glob_digests(self) -> dict[str, str]:
         """Patterns whose matches count, with the digests of these."""
         return dict(self._header["globs"])
-
-    def globs(self) -> list[str]:
-        """Patterns whose matches count: if a file appears or goes that one of them may name, the whole is looked at."""
-        return list(self._header["globs"])
-
-    def numbers_of(self, paths: Iterable[str]) -> list[int]:
-        """Numbers of the files among these absolute paths that count."""
-        found = (self.files.number(within(path, self._root)) for path in paths)
-        return [number for number in found if number is not None]
-
-    def below(self, folder: str) -> list[int]:
-        """Numbers of all files below an absolute folder: it came, went, or was moved as a whole."""
-        path = within(folder, self._root)
-        inside = "" if os.path.abspath(folder) == self._root else path + "/"
-        return [
-            self.files.starts[place] + index
-            for place, held in enumerate(self.files.folders)
-            if not inside or (held + "/").startswith(inside)
-            for index in range(len(self.files.names[place]))
-        ] + [self.files.starts[-1] + index for index, absent in enumerate(self.files.absent) if not inside or absent.startswith(inside)]
 
     def touched(self, numbers: Iterable[int] | None = None) -> list[int]:
         """Of these files (None: of all), those whose content is not as it was. What only has newer times is noted."""

@@ -10,6 +10,7 @@ import sys
 import time
 
 from cpods import __version__
+from cpods.cli.plainflags import spoken
 from cpods.store.columns import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     from cpods.store.glance import Look
 
 _STATE_FOLDER = ".cpods"
-_FLAGS = {"--until-stable": "until_stable", "--once": "once"}
-_VALUES = {"--seed": "seed", "-C": "folder", "--report": "report", "-j": "jobs", "--jobs": "jobs", "--max-passes": "max_passes"}
-_SHORT = ("-j", "-C")  # their value may stand right behind them: -j2
+#: What does not change what is up to date, with what it is when nothing is said.
+_UNCHANGING = {
+    "goals": (),
+    "until_stable": False,
+    "once": False,
+    "seed": "",
+    "folder": ".",
+    "report": "",
+    "jobs": 0,
+    "max_passes": None,
+}
 
 
 def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], int | None] | None = None) -> int | None:
@@ -54,31 +63,10 @@ def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], in
 
 def parse(arguments: list[str]) -> dict[str, object] | None:
     """Flags that do not change what is up to date; None if there is any other."""
-    said: dict[str, object] = {
-        "goals": [],
-        "until_stable": False,
-        "once": False,
-        "seed": "",
-        "folder": ".",
-        "report": "",
-        "jobs": "",
-        "max_passes": "",
-    }
-    goals: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if argument[:2] in _SHORT and argument[2:]:
-            name, equals, value = argument[:2], "=", argument[2:]
-        if argument in _FLAGS:
-            said[_FLAGS[argument]] = True
-        elif name in _VALUES:
-            said[_VALUES[name]] = value if equals else next(rest, "")
-        elif argument.startswith("-"):
-            return None
-        else:
-            goals.append(argument)
-    said["goals"] = goals
+    spoke = spoken(arguments)
+    if spoke is None or not spoke.keys() <= _UNCHANGING.keys():
+        return None
+    said = {**_UNCHANGING, **spoke}
     return said if said["seed"] in ("", "warm", "clean") and not (said["until_stable"] and said["once"]) else None
 
 

@@ -3,7 +3,10 @@
 Knows no help and no error: whatever is unusual is left to typer, whose word on options is the one that counts (app.py).
 """
 
-from cpods.cli.flags import Flags
+from cpods.store.columns import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cpods.cli.flags import Flags
 
 _SWITCHES = {
     "--until-stable": "until_stable",
@@ -24,8 +27,16 @@ _TEXTS = {"--seed": "seed", "-C": "folder", "--report": "report", "--federation"
 _NUMBERS = {"--max-passes": ("max_passes", 1), "-j": ("jobs", 0), "--jobs": ("jobs", 0), "-k": ("keep_going", 0)}
 
 
-def plain(arguments: list[str]) -> Flags | None:
+def plain(arguments: list[str]) -> "Flags | None":
     """What the arguments behind ``rebuild`` say; None if there is anything in them that typer should look at."""
+    from cpods.cli.flags import Flags
+
+    said = spoken(arguments)
+    return None if said is None else Flags(**said)  # type: ignore[arg-type]
+
+
+def spoken(arguments: list[str]) -> dict[str, object] | None:
+    """As :func:`plain`: the fields of Flags that the arguments speak of, and ``goals`` in any case."""
     said: dict[str, object] = {}
     goals: list[str] = []
     rest = iter(arguments)
@@ -40,7 +51,8 @@ def plain(arguments: list[str]) -> Flags | None:
                 return None
     if "" in goals:
         return None
-    return Flags(goals=tuple(goals), **said)  # type: ignore[arg-type]
+    said["goals"] = tuple(goals)
+    return said
 
 
 def _split(argument: str) -> tuple[str, str | None]:
