@@ -310,6 +310,10 @@ class Command(msgspec.Struct, frozen=True):
     log: str = ""
 
 
+class Withdrawn(Exception):
+    """A program was not started after all, or whoever started it is gone: it may be begun again."""
+
+
 class Executor(Protocol):
     """Runs processes, each in a process group of its own."""
 

@@ -50,6 +50,7 @@ class MajorDomo:
         """Builds until nothing is left to do. Raises UsageError, OSError, StoreDamaged; records are saved in any case."""
         self._saved_at = asyncio.get_running_loop().time()
         _AT_WORK.add(self)
+        self._settling.open(len(self._build.planned.steps))
         try:
             self._pending += self._build.core.start()
             await self._carry_out()
@@ -82,12 +83,15 @@ class MajorDomo:
     def _work(self) -> None:
         """Tells the core what has come, and carries out what it says, as far as that needs no waiting. Stops at an error that came."""
         core, pending = self._build.core, self._pending
+        core.ahead = self._settling.ahead()
         while self._arrived:
             arrived = self._arrived[0]
             if isinstance(arrived, BaseException):
                 return
             self._arrived.popleft()
             pending += core.handle(arrived)
+        if core.is_stopping:
+            self._settling.withdraw()
         for _ in range(_AT_ONCE_MAX):
             if not pending or self._is_finished:
                 break
@@ -188,6 +192,7 @@ class MajorDomo:
             self._waiter = asyncio.get_running_loop().create_future()
             with suppress(asyncio.CancelledError):
                 await self._waiter
+        self._settling.close()
         self._settling.complete(abandon=True)
         await _to_the_end([*tasks, *([self._saving] if self._saving is not None else [])])
         save = asyncio.ensure_future(self._save())

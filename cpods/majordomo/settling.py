@@ -27,6 +27,9 @@ class Cancelled(Protocol):
         """Brings its end about; asked again, at once."""
 
 
+#: From so many steps on it pays to have launchers at hand.
+_CROWD = 64
+
 _Begin = Callable[[Order, Callable[[Cooked | BaseException], None]], Cancelled | None]
 
 
@@ -41,6 +44,16 @@ class Settling:
         is_alone = build.parts.federation is None  # other pods look past the folder
         self._install: Callable[[FilePath, str], None] = getattr(folder, "install_soon", folder.install) if is_alone else folder.install
         self._settle: Callable[[bool], None] = getattr(folder, "settle", lambda abandon: None)
+        kitchen = build.parts.kitchen if is_alone else None
+        self._expect: Callable[[int], None] = getattr(kitchen, "expect", lambda slots: None)
+        self.ahead: Callable[[], int] = getattr(kitchen, "ahead", lambda: 0)
+        self.withdraw: Callable[[], None] = getattr(kitchen, "withdraw", lambda: None)
+        self.close: Callable[[], None] = getattr(kitchen, "rest", lambda: None)
+
+    def open(self, steps: int) -> None:
+        """Before the first of so many steps."""
+        if steps >= _CROWD:
+            self._expect(self._build.request.options.slots)
 
     def at_once(self, order: Settle) -> Event | None:
         """The answer if it needs no run: a stored result, or that the step must be asked again. Raises OSError."""

@@ -19,7 +19,7 @@ from cpods.eyes import Eyes
 from cpods.ids import GLOB_FACT, TEX_INPUTS, TOOL_CACHE, UNPACKED_FORMATS, FilePath, is_outside
 from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
 from cpods.orders import Cooked, Execution, Order
-from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Workspace
+from cpods.ports import Chef, Clock, Command, Executor, Objects, View, Withdrawn, Workspace
 from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 from cpods.synctex import portable_synctex
 
@@ -185,6 +185,27 @@ class Pod:
         if order.knot or start is None:
             return None
         return _Plain(self, order, ended).start(start)
+
+    def expect(self, slots: int) -> None:
+        """Many plain orders will be begun, ``slots`` of them at once and :meth:`ahead` more. Call :meth:`rest` at the end."""
+        self._to_executor("expect", slots)
+
+    def ahead(self) -> int:
+        """So many plain orders more than can be carried out at once may be begun now."""
+        return self._to_executor("ahead") or 0
+
+    def withdraw(self) -> None:
+        """Plain orders that were begun but wait end as stale, without a run."""
+        self._to_executor("withdraw")
+
+    def rest(self) -> None:
+        """No more orders come for now."""
+        self._to_executor("rest")
+
+    def _to_executor(self, name: str, *said: int) -> int | None:
+        """Executors that only run one program after the other need not know of this."""
+        call: Callable[..., int | None] | None = getattr(self._executor, name, None)
+        return None if call is None else call(*said)
 
     async def _in_folder(self, order: Order) -> Cooked:
         ground = self._clear(order.step)
@@ -422,11 +443,14 @@ class _Plain:
     def _over(self, exit: Exit | Exception) -> None:
         ended: Cooked | BaseException
         try:
-            if isinstance(exit, Exception):
-                raise exit
             if self._is_cancelled:
                 raise asyncio.CancelledError
+            if isinstance(exit, Exception):
+                raise exit
             ended = self._pod._judged(self._order, self._ground, exit)
+        except Withdrawn:
+            self._pod._undo(self._order.step, self._ground)
+            ended = Cooked(None, None, stale=True)
         except BaseException as error:
             self._pod._undo(self._order.step, self._ground)
             ended = error

@@ -76,6 +76,8 @@ class Core:
         self._ahead = {ahead.name: step.name for step in plan.steps.values() for ahead in step.ahead}
         self._read_ahead: dict[str, set[FilePath]] = {}
         self._planners: dict[str, str] = dict(self._ahead)
+        #: So many plain steps beyond the slots may be given out: they wait where they will be run.
+        self.ahead = 0
         self._tick = 0
         self._busy = 0
         self._stop = False
@@ -86,6 +88,11 @@ class Core:
     def finished_steps(self) -> set[str]:
         """Declared steps whose outputs stand in the project folder now."""
         return {name for unit in self.units.standing() for name in unit.members}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether, after failures, nothing new is started."""
+        return self._stop
 
     def blocked(self) -> list[Unit]:
         """Units that did not run and will not in this build."""
@@ -342,9 +349,14 @@ class Core:
         """Starts ready units while there are free slots; Finish when nothing is left."""
         instructions: list[Instruction] = self._fill_crowded()
         postponed: list[Unit] = []
-        while not self._stop and self._busy < self.plan.options.slots:
+        slots = self.plan.options.slots
+        room = slots if self._crowded else slots + self.ahead
+        while not self._stop and self._busy < room:
             unit = self.units.pop_ready()
             if unit is None:
+                break
+            if unit.mirrored and self._busy >= slots:  # a knot's steps wait for nobody
+                postponed.append(unit)
                 break
             if self._has_late_answers(unit):
                 postponed.append(unit)

@@ -13,13 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from cpods.model import Exit
-from cpods.ports import Command
-from cpods.scheduler import groups
+from cpods.ports import Command, Withdrawn
+from cpods.scheduler import forking, groups
+from cpods.scheduler.launcher import DROPPED, OVER
 from cpods.scheduler.reactor import Reactor
 from cpods.scheduler.spawn import spawn
 from cpods.scheduler.streams import Capture, Stream
+
+if TYPE_CHECKING:
+    from cpods.scheduler.launchers import Entrusted, Launchers
 
 __all__ = ["OUTPUT_BYTES_MAX", "Capture", "ProcessExecutor", "not_started"]
 
@@ -28,6 +33,8 @@ OUTPUT_BYTES_MAX = 32 << 20
 _LOOK_SECONDS = 0.005
 #: So much of each word of a command line is shown in a log.
 _WORD_MAX = 1000
+#: So many programs are started here before launchers are: a build of a few steps ends before a launcher would be there.
+_ALONE = 8
 
 
 class Group:
@@ -131,6 +138,7 @@ class Run:
         self._begun = time.monotonic()
         self._ended: Callable[[Ended], None] = _nothing_of
         self._group: Group | None = None
+        self._entrusted: Entrusted | None = None
         self._stdout = Stream(reactor, limit, heard)
         try:
             self._stderr = Stream(reactor, limit, heard)
@@ -145,25 +153,52 @@ class Run:
         self._group = Group(self._reactor, pid, grace_seconds)
         return pid
 
+    def entrust(self, launchers: "Launchers") -> bool:
+        """Whether a launcher starts it, now or soon. Raises OSError, ValueError."""
+        self._entrusted = launchers.start(self._command, self._stdout.writer, self._stderr.writer, self._told)
+        return self._entrusted is not None
+
     def attach(self, ended: "Callable[[Ended], None]") -> None:
         """From now on what it says is read, and ``ended`` is called at its end."""
-        assert self._group is not None
+        self._ended = ended
         self._stdout.attach()
         self._stderr.attach()
-        if self._command.timeout is not None:
-            self._group.limit(self._command.timeout)
-        self._ended = ended
-        self._group.on_over(self._over)
+        if self._group is not None:
+            if self._command.timeout is not None:
+                self._group.limit(self._command.timeout)
+            self._group.on_over(self._over)
 
     def cancel(self) -> None:
         """Ends it, asked again at once; its end is told as ever."""
         if self._group is not None:
             self._group.end()
+        elif self._entrusted is not None:
+            self._entrusted.end()
 
     def _over(self) -> None:
         exit = self._exit()
         self.close()
         self._ended(_noted(self._command, exit))
+
+    def _told(self, reply: tuple[Any, ...] | None) -> None:
+        """What a launcher says of it; None if the launcher was ended from outside: what it had started is ended too."""
+        ended: Ended
+        if reply is None:
+            groups.end_strays(self._command.cwd)
+            ended = Withdrawn()
+        elif reply[0] == OVER:
+            ended = self._exit_of(*reply[2:])
+        elif reply[0] == DROPPED:
+            ended = Withdrawn()
+        else:
+            number, text = reply[2:]
+            ended = not_started(self._command, OSError(number, os.strerror(number)) if number else ValueError(text))
+        self.close()
+        self._ended(_noted(self._command, ended) if isinstance(ended, Exit) else ended)
+
+    def _exit_of(self, status: int, seconds: float, cpu_seconds: float, memory_bytes: int, timed_out: bool) -> Exit:
+        code = os.waitstatus_to_exitcode(status)
+        return Exit(code, self._stdout.rest(), self._stderr.rest(), seconds, cpu_seconds, memory_bytes, timed_out)
 
     def _exit(self) -> Exit:
         group = self._group
@@ -203,6 +238,7 @@ class ProcessExecutor:
     vfork, exec and pidfd in the running event loop: no thread, no signal handler, one epoll for all programs.
     ``memory_bytes_max`` of a result is never below what this process itself used when it started the program (Linux counts
     the memory shared during vfork). ``heard`` gets what a program says while it runs, of both streams as it comes.
+    Where many are expected (see :meth:`expect`), launchers start all but the first few, ``alone``.
     """
 
     def __init__(
@@ -210,12 +246,39 @@ class ProcessExecutor:
         grace_seconds: float = groups.GRACE_SECONDS,
         output_bytes_max: int = OUTPUT_BYTES_MAX,
         heard: Callable[[Command, bytes], None] | None = None,
+        alone: int = _ALONE,
     ) -> None:
         self._grace_seconds = grace_seconds
         self._output_bytes_max = output_bytes_max
         self._heard = heard
         self._reactor: Reactor | None = None
         self._ticks = groups.StartTicks()
+        self._alone = alone
+        self._slots = 0
+        self._begun = 0
+        self._running_here = 0
+        self._launchers: Launchers | None = None
+
+    def expect(self, slots: int) -> None:
+        """Many programs will be begun, at most ``slots`` (and :meth:`ahead`) at a time. Call :meth:`rest` at the end."""
+        self._slots = slots if forking.IS_KNOWN and slots > 1 and self._heard is None else 0
+        self._begun = 0
+
+    def ahead(self) -> int:
+        """So many programs more than may run at once may be begun now: they wait where they will be started."""
+        return self._launchers.count if self._launchers is not None and not self._running_here else 0
+
+    def withdraw(self) -> None:
+        """What was begun but waits is not started: it ends as Withdrawn."""
+        if self._launchers is not None:
+            self._launchers.withdraw()
+
+    def rest(self) -> None:
+        """Launchers, if there are any, end. Idempotent."""
+        self._slots = 0
+        if self._launchers is not None:
+            self._launchers.close()
+            self._launchers = None
 
     async def run(self, command: Command, started: Callable[[int, int], None] | None = None) -> Exit:
         """As in the port; ends also what the program left running in its group. Raises OSError if ``log`` cannot be written.
@@ -247,11 +310,18 @@ class ProcessExecutor:
         return found[0]
 
     def begin(self, command: Command, started: Callable[[int, int], None] | None, ended: Callable[[Ended], None]) -> "Run | _Unstarted":
-        """As :meth:`run`, without a task: ``ended`` is called once, never before this returns. Raises what ``started`` raises."""
+        """As :meth:`run`, without a task: ``ended`` is called once, never before this returns. Raises what ``started`` raises.
+
+        ``started`` is not called for a program that a launcher starts, which ends it if this process is ended.
+        """
         run: Run | None = None
         try:
             heard = None if self._heard is None else partial(self._heard, command)
             run = Run(self._reactor_now(), command, self._output_bytes_max, heard)
+            launchers = self._launchers_now() if self._slots else None
+            if launchers is not None and command.argv and run.entrust(launchers):
+                run.attach(ended)
+                return run
             before = self._ticks.now()
             pid = run.start(self._grace_seconds)
         except (OSError, ValueError) as error:
@@ -263,11 +333,28 @@ class ProcessExecutor:
             ticks = self._ticks.of(pid, before) if started is not None else None
             if started is not None and ticks is not None:
                 started(pid, ticks)
-            run.attach(ended)
+            run.attach(partial(self._ended_here, ended))
         except BaseException:
             run.close()
             raise
+        self._running_here += 1
         return run
+
+    def _ended_here(self, ended: "Callable[[Ended], None]", how: "Ended") -> None:
+        self._running_here -= 1
+        ended(how)
+
+    def _launchers_now(self) -> "Launchers | None":
+        """The launchers, if it is time for them; none if there is no room for them."""
+        self._begun += 1
+        if self._launchers is None and self._begun > self._alone:
+            from cpods.scheduler.launchers import Launchers  # for many programs only
+
+            try:
+                self._launchers = Launchers(self._reactor_now(), self._slots, self._grace_seconds)
+            except OSError:
+                self._slots = 0
+        return self._launchers
 
     def _reactor_now(self) -> Reactor:
         """The running loop's; an executor may outlive a loop."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 GRACE_SECONDS = 2.0
 _GONE_SECONDS_MAX = 5.0
 _LOOK_SECONDS = 0.005
+_LAUNCHER = b"cpods.scheduler.launcher"
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:
@@ -113,11 +114,17 @@ def end_strays(folder: str) -> list[int]:
     are pipes, and its environment is a step's. A user's shell or editor in the folder has none of them but the first.
     """
     real = os.path.realpath(folder)
+    _end_launchers()
     found = []
     for name in os.listdir("/proc"):
-        if name.isdigit() and _is_stray(int(name), real):
+        if not name.isdigit():
+            continue
+        if _is_stray(int(name), real):
             found.append(int(name))
             end_group(int(name), start_ticks(int(name)) or 0)
+        elif (group := _left_group(int(name), real)) is not None:
+            found.append(group)
+            _kill_rest(group)
     return sorted(found)
 
 
@@ -133,13 +140,41 @@ def _is_stray(pid: int, folder: str) -> bool:
     return inside and links[1] == os.devnull and all(link.startswith("pipe:") for link in links[2:]) and _has_step_environment(pid)
 
 
+def _left_group(pid: int, folder: str) -> int | None:
+    """The group of a process that a step started and left in its session when it ended; None for any other process."""
+    fields = _stat_fields(pid)
+    if fields is None or int(fields[2]) != int(fields[3]) or os.path.exists(f"/proc/{int(fields[3])}"):
+        return None
+    try:
+        inside = f"{os.readlink(f'/proc/{pid}/cwd')}/".startswith(f"{folder}/")
+    except OSError:
+        return None
+    return int(fields[2]) if inside and _has_step_environment(pid) else None
+
+
 def _is_cpods_child(parent: int) -> bool:
     """Whether a living cpods is the parent: an orphan's is init, or whoever adopts orphans here."""
+    return b"cpods" in _command_line(parent)
+
+
+def _end_launchers() -> None:
+    """Kills launchers whose cpods is gone. They notice that themselves, but perhaps a moment late."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        words = _command_line(int(name)).rstrip(b"\0").split(b"\0")
+        fields = _stat_fields(int(name)) if any(_LAUNCHER in word for word in words) else None
+        if fields is not None and fields[1] != words[-1]:  # the last word is the process that started it
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(name), signal.SIGKILL)
+
+
+def _command_line(pid: int) -> bytes:
     try:
-        with open(f"/proc/{parent}/cmdline", "rb") as file:
-            return b"cpods" in file.read()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
     except OSError:
-        return False
+        return b""
 
 
 def _has_step_environment(pid: int) -> bool:

@@ -83,6 +83,7 @@ def check_built(zygote: Zygote, folder: Path, known: References, state: int) -> 
 RECOVERIES = {
     "graph": [("rebuild", "seed.txt"), ("store", "collect")],
     "book": [("rebuild", "orbit.py"), ("store", "collect")],
+    "crowd": [("rebuild", "seed.txt"), ("store", "collect")],
 }
 
 
@@ -218,14 +219,15 @@ def test_many_interrupts_at_once_are_one(cpods: Zygote, folder: Path) -> None:  
     assert good.code == 0 and len(good.tools) == 1, good.err
 
 
-def test_an_interrupt_at_any_instant(cpods: Zygote, folder: Path, references: dict[str, References]) -> None:  # noqa: F811
-    rng = random.Random(SEED)
-    known = references["graph"]
+@pytest.mark.parametrize("name", ["graph", "crowd"])
+def test_an_interrupt_at_any_instant(cpods: Zygote, folder: Path, references: dict[str, References], name: str) -> None:  # noqa: F811
+    rng = random.Random(f"{SEED} {name}")
+    known = references[name]
     for _ in range(8):
         state = rng.randrange(STATES)
-        make_graph(folder, state)
+        MAKES[name](folder, state)
         before = content(folder)
-        call = cpods.start(folder, "rebuild", "--until-stable")
+        call = cpods.start(folder, "rebuild", "--until-stable", "-j", "2")
         call.ended(rng.uniform(0.05, known.seconds))
         for _ in range(rng.choice((1, 1, 3))):
             call.signal(rng.choice((signal.SIGINT, signal.SIGTERM)))

@@ -61,8 +61,29 @@ def make_book(folder: Path, state: int) -> None:
     (folder / "book.tex").write_text(text.replace("\\end{document}", f"\nThe {'very ' * state}end.\n\\end{{document}}"))
 
 
+#: So many plain steps that launchers start them, two files each, written in pieces.
+CROWD = 96
+
+
+def make_crowd(folder: Path, state: int) -> None:
+    """Many short steps beside each other."""
+    (folder / "out").mkdir(exist_ok=True)
+    steps = []
+    for number in range(CROWD):
+        one, other = (f"out/{number}.{name}" for name in "ab")
+        run = f"echo {number} > {one}; sleep 0.002; cat seed.txt >> {one}; cat {one} > {other}; echo >> {other}"
+        steps.append(f"""\
+[[step]]
+name = "one {number}"
+run = "{run}"
+inputs = ["seed.txt"]
+outputs = ["{one}", "{other}"]
+""")
+    write(folder, cpods__toml="\n".join(steps), seed__txt=f"line of state {state}\n")
+
+
 Make = Callable[[Path, int], None]
-MAKES: dict[str, Make] = {"graph": make_graph, "book": make_book}
+MAKES: dict[str, Make] = {"graph": make_graph, "book": make_book, "crowd": make_crowd}
 STATES = 2
 
 

@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,32 @@ async def written(path: Path, lines: int = 1) -> list[str]:
     return path.read_text().split("\n")[:lines]
 
 
+class Launching(ProcessExecutor):
+    """Has every program started by launchers, which end with the last one."""
+
+    under_way = 0
+
+    def begin(self, command: Command, started: Callable[[int, int], None] | None, ended: Callable[[Any], None]) -> Any:
+        def over(how: Any) -> None:
+            self.under_way -= 1
+            if not self.under_way:
+                self.rest()
+            ended(how)
+
+        if not self.under_way:
+            self._alone = 0
+            self.expect(2)
+        self.under_way += 1
+        return super().begin(command, started, over)
+
+
+@pytest.fixture(params=["here", "launched"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs are started in this process, and by launchers."""
+    if request.param == "launched":
+        monkeypatch.setitem(globals(), "ProcessExecutor", Launching)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """No test may leave a descriptor open or a child unburied."""
@@ -67,6 +93,7 @@ def nothing_left() -> Iterator[None]:
         os.waitpid(-1, os.WNOHANG)
 
 
+@pytest.mark.usefixtures("both_ways")
 class TestOutcome:
     def test_output_and_code(self) -> None:
         exit = execute(shell("echo out; echo err >&2; exit 3"))
@@ -111,6 +138,8 @@ class TestOutcome:
         assert exit.memory_bytes_max > 300 << 20
         assert exit.cpu_seconds > 0 and exit.seconds > 0
 
+
+class TestStarted:
     def test_started_gets_what_names_the_process(self) -> None:
         seen: list[tuple[int, int]] = []
         asked = shell("echo $$; cut -d' ' -f22 /proc/$$/stat")
@@ -142,6 +171,7 @@ class TestOutcome:
         assert not running(pids[0])
 
 
+@pytest.mark.usefixtures("both_ways")
 class TestOutput:
     def test_any_bytes(self) -> None:
         assert execute(python(r"import os; os.write(1, b'\xff\xfe\x00caf\xe9\r\n')")).stdout == b"\xff\xfe\x00caf\xe9\r\n"
@@ -199,6 +229,7 @@ class TestOutput:
         assert capture.value() == expected
 
 
+@pytest.mark.usefixtures("both_ways")
 class TestNotStarted:
     def test_binary_not_found(self) -> None:
         exit = execute(command("no-such-program", "x"))
@@ -278,6 +309,7 @@ while True:
 """
 
 
+@pytest.mark.usefixtures("both_ways")
 class TestEnding:
     def test_time_limit(self) -> None:
         exit = execute(shell("echo before; exec sleep 600", timeout=0.1))
