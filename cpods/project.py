@@ -5,7 +5,6 @@ Knows no file system and no chef: whether files exist is found out later.
 
 import datetime
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+import tomli
 
 from cpods.declaration import (
     CompilerDeclaration,
@@ -175,7 +175,7 @@ def _decode(data: bytes, name: str) -> str:
 
 def _load(text: str, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return tomli.loads(text)
     except RecursionError:
         raise ProjectFileError(f"{name}:1", "broken TOML: lists nested too deep; expected the keys of a project") from None
     except ValueError as error:  # TOMLDecodeError, and int() of thousands of digits

@@ -1,6 +1,6 @@
-"""Where each key of a TOML text stands: path -> line number, which tomllib does not tell.
+"""Where each key of a TOML text stands: path -> line number, which tomli does not tell.
 
-Knows no schema and no validity: it is asked only about texts that tomllib has accepted.
+Knows no schema and no validity: it is asked only about texts that tomli has accepted.
 """
 
 from collections.abc import Mapping
