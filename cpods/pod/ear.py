@@ -9,7 +9,7 @@ import msgspec
 
 from cpods.model import Exit
 from cpods.ports import Command, Executor
-from cpods.scheduler.executor import shown
+from cpods.scheduler.logs import shown
 
 _LOG_BYTES_MAX = 32 << 10
 _NOISE = b"kdebug:"

@@ -6,6 +6,7 @@ log and no store; standard library only, and little of it, since it is to be the
 socket, a marshalled tuple a message, and ends what it started and itself when the other end is gone.
 """
 
+import gc
 import marshal
 import os
 import select
@@ -244,5 +245,6 @@ def _signal(group: int, number: int) -> bool:
 
 def main(descriptor: int) -> None:
     """The whole process. There is nothing to tidy up at its end, so it is left at once."""
+    gc.disable()  # nothing here refers to itself in a circle, and looking for that took a tenth of all its time
     Launcher(socket(fileno=descriptor)).serve()
     os._exit(0)

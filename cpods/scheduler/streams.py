@@ -66,17 +66,25 @@ class Stream:
         self._heard = heard
         self._capture: Capture | None = None
         self._open = False
+        self._watched = False
         self._pieces = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         fcntl.fcntl(self._reader, fcntl.F_SETFL, os.O_NONBLOCK)
 
-    def attach(self) -> None:
-        """Starts to read whenever there is something; our copy of the writing end is closed. Raises OSError."""
+    def attach(self, listens: bool = True) -> None:
+        """Our copy of the writing end is closed; from now on, or from :meth:`listen` on, what comes is read. Raises OSError."""
         os.close(self.writer)
         self.writer = -1
-        self._reactor.watch(self._reader, self._take)
         self._open = True
+        if listens:
+            self.listen()
+
+    def listen(self) -> None:
+        """Starts to read whenever there is something. Raises OSError."""
+        if self._open and not self._watched:
+            self._reactor.watch(self._reader, self._take)
+            self._watched = True
 
     def _take(self) -> int:
         """Reads one block; its length, 0 when nothing is there now or will come."""
@@ -100,7 +108,7 @@ class Stream:
     def _pause(self) -> None:
         """A program that writes line by line (TeX's search trace: thousands) is read in gulps, not woken up for each."""
         self._pieces = 0
-        if self._open and self._timer is None:
+        if self._watched and self._timer is None:
             self._reactor.forget(self._reader)
             self._timer = self._reactor.loop.call_later(_PAUSE_SECONDS, self._resume)
 
@@ -114,9 +122,10 @@ class Stream:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._open:
+        self._open = False
+        if self._watched:
             self._reactor.forget(self._reader)
-            self._open = False
+            self._watched = False
 
     def rest(self) -> bytes:
         """Everything captured, with what is still in the pipe; does not wait for a daemon that holds the other end."""

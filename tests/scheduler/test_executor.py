@@ -16,7 +16,8 @@ import pytest
 from cpods.model import Exit
 from cpods.ports import Command
 from cpods.scheduler import groups
-from cpods.scheduler.executor import Capture, ProcessExecutor
+from cpods.scheduler.executor import ProcessExecutor
+from cpods.scheduler.streams import Capture
 
 ENVIRONMENT = (("PATH", os.environ["PATH"]), ("LANG", "C.UTF-8"))
 
