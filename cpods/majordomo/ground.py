@@ -4,7 +4,7 @@ Knows no catalogue; the null-build check compares these rows with the folder.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from cpods.declaration import Project
 from cpods.graph.reach import Entry, reach_of
@@ -16,6 +16,7 @@ from cpods.ports import FileState
 from cpods.store.columns import packed
 from cpods.store.filecolumns import ABSENT_SIZE, FileColumns, Row, of_rows
 from cpods.store.glance import Ground
+from cpods.synctex import ENDINGS as SYNCTEX_ENDINGS
 
 
 def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
@@ -24,6 +25,8 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
     ``others``: files that decide the plan without being read by a step (the project file).
     """
     results = _results(build)
+    if _is_torn(build, results):
+        return None
     reads = {read.path: read.absent for result in results for read in result.reads if not is_fact(read.path)}
     finished = build.core.finished_steps()
     made = {path for path, written in build.parts.memory.written.items() if written.step in finished}
@@ -36,6 +39,25 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
         rows.append(row)
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
     return Ground(rows, stamps, globs)
+
+
+def _is_torn(build: Build, results: Iterable[Result]) -> bool:
+    """Whether a file changed after some step had read or made it, and then another step saw it: its state tells of the change no more."""
+    changed: Collection[FilePath] = getattr(build.parts.folder, "changed", ())
+    if not changed:
+        return False
+    written, digest = build.parts.memory.written, build.parts.folder.digest
+    if any(path in written and written[path].digest != digest(path) and not path.endswith(SYNCTEX_ENDINGS) for path in changed):
+        return True
+    steps = {**build.planned.steps, **{helper.name: helper for result in results for helper in result.helpers}}
+    for result in results:
+        for read in result.reads:
+            if read.path in changed:
+                step = steps.get(result.step)
+                now = digest(read.path) if step is None else build.parts.eyes.edge(step, read.path)
+                if now != read.digest:
+                    return True
+    return False
 
 
 def _results(build: Build) -> list[Result]:

@@ -37,6 +37,8 @@ class Folder:
         self._memo: dict[FilePath, str] = {}
         self._since_ns: dict[FilePath, int] = {}
         self._stamps: dict[FilePath, Stamp | None] = {}
+        #: Files that somebody else changed since the build began, as far as that was noticed.
+        self.changed: set[FilePath] = set()
         self._coming: set[FilePath] = set()
         self._restorer = Restorer(objects.place, clock.now_ns) if isinstance(objects, PackingStore) else None
 
@@ -44,6 +46,7 @@ class Folder:
         """Starts a build: every file is looked at anew."""
         self.settle()
         self._memo.clear()
+        self.changed.clear()
         self._since_ns.clear()
         self._stamps.clear()
 
@@ -63,7 +66,11 @@ class Folder:
 
     def refresh(self, path: FilePath) -> str:
         """As :meth:`digest`, looking at the file again."""
-        return self._found(path, self._look(path))
+        before = self._memo.get(path)
+        digest = self._found(path, self._look(path))
+        if before is not None and before != digest:
+            self.changed.add(path)
+        return digest
 
     def _found(self, path: FilePath, digest: str) -> str:
         if self._memo.get(path) != digest:
