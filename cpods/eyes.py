@@ -144,6 +144,10 @@ class Eyes:
         chef = "shell" if name.startswith("drop-lines/") else step.chef
         return self._chefs[chef].filter(name, path, data)
 
+    def matches(self, pattern: str) -> str:
+        """Digest of a pattern's matches as steps saw them in this build; a file that somebody added since is none of them."""
+        return self._glob(pattern, frozenset())
+
     def _glob(self, pattern: str, hidden: AbstractSet[FilePath]) -> str:
         if self._listing is None:
             self._listing = set(self._folder.listing())

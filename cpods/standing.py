@@ -128,8 +128,7 @@ class Standing:
             return False
         rows = list(ground.rows)
         self._header["stamps"] = _merged(self._header["stamps"], ground.stamps)
-        new_globs = [pattern for pattern in ground.globs if pattern not in self._header["globs"]]
-        self._header["globs"].update(glance.glob_digests(self._root, new_globs))
+        self._header["globs"].update(ground.globs)
         self._tell(report, dict(shown))
         try:
             if not self._fits(cut, build, rows):

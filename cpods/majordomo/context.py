@@ -153,7 +153,7 @@ class Build:
                 self.parts.federation.own(path, digest)
             else:
                 self.changes.owned[path] = digest
-            self.parts.eyes.appeared(path)
+        self.parts.eyes.appeared(path)
 
     def disown(self, path: FilePath) -> None:
         """``path`` is no product any more."""

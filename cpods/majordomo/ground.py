@@ -30,7 +30,7 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
     reads = {read.path: read.absent for result in results for read in result.reads if not is_fact(read.path)}
     finished = build.core.finished_steps()
     made = {path for path, written in build.parts.memory.written.items() if written.step in finished}
-    globs = sorted({read.path[len(GLOB_FACT) :] for result in results for read in result.reads if read.path.startswith(GLOB_FACT)})
+    patterns = sorted({read.path[len(GLOB_FACT) :] for result in results for read in result.reads if read.path.startswith(GLOB_FACT)})
     rows: list[Row] = []
     for path in {*reads, *made, *others, *build.planned.goals}:
         row = _row(build, path, may_appear=not reads.get(path, False) or path in made or build.scene.is_product(path))
@@ -38,7 +38,7 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
             return None
         rows.append(row)
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
-    return Ground(rows, stamps, globs)
+    return Ground(rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in patterns})
 
 
 def _is_torn(build: Build, results: Iterable[Result]) -> bool:

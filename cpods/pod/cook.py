@@ -149,6 +149,7 @@ class Pod:
         for path in order.step.outputs:  # a tool finds the folders of its outputs, as in the project folder
             os.makedirs(os.path.dirname(os.path.join(mirror.root, path)), exist_ok=True)
         view = mirror.view()
+        self._see_matches(order)
         exit = await self._execute_noted(order, mirror.root)
         observed = debian.named(self._chefs[order.step.chef].observe(order.step, view, exit), exit)
         seen = {*observed.reads, *observed.absent}
@@ -208,7 +209,7 @@ class Pod:
         return None if call is None else call(*said)
 
     async def _in_folder(self, order: Order) -> Cooked:
-        ground = self._clear(order.step)
+        ground = self._clear(order)
         try:
             exit = await self._executor.run(self._command(order, self._folder.root), self._noting(order.step.name))
             return self._judged(order, ground, exit)
@@ -219,9 +220,11 @@ class Pod:
     def _noting(self, name: str) -> Callable[[int, int], None]:
         return lambda pid, ticks: self._diary.started(name, pid, ticks)
 
-    def _clear(self, step: Step) -> _Ground:
+    def _clear(self, order: Order) -> _Ground:
         """Looks at what a step reads and clears the place of what it writes."""
+        step = order.step
         started_ns = self._clock.now_ns()
+        self._see_matches(order)
         refresh: Callable[[FilePath], str] = getattr(self._folder, "refresh", self._folder.digest)
         before = {path: refresh(path) for path in (*step.inputs, *step.optional)}
         previous = self._clear_outputs(step)
@@ -344,6 +347,11 @@ class Pod:
             self._last_environment = (given, tuple(found.items()))
         return self._last_environment[1]
 
+    def _see_matches(self, order: Order) -> None:
+        """Before a run: what matches patterns is known from here on. A file that comes later must not pass for one that was read."""
+        for pattern in order.step.globs:
+            self._eyes.edge(order.step, GLOB_FACT + pattern, order.overlay, order.hidden)
+
     def _reads(self, order: Order, observed: Observation) -> tuple[Read, ...]:
         """Edge digests of what was read, from before the run; facts (listings of patterns) with them."""
         step = order.step
@@ -422,7 +430,7 @@ class _Plain:
         self._pod = pod
         self._order = order
         self._ended = ended
-        self._ground = pod._clear(order.step)
+        self._ground = pod._clear(order)
         self._run: Cancelled | None = None
         self._is_cancelled = False
 

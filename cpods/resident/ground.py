@@ -47,7 +47,7 @@ def _content(root: str, build: Build | None, goals: Iterable[str]) -> tuple[list
     patterns = {path[len(GLOB_FACT) :] for path in paths if path.startswith(GLOB_FACT)}
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
     rows = [_row(root, build, path) for path in sorted(paths) if not is_fact(path) and "\0" not in path]
-    return rows, stamps, glance.glob_digests(root, sorted(patterns))
+    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}
 
 
 def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], list[ToolStamp], dict[str, str]]:
@@ -87,6 +87,8 @@ def _row(root: str, build: Build, path: FilePath) -> Row:
     """A file as the build saw it; one that it did not look at as it is now."""
     absolute = path if path[0] == "/" else os.path.join(root, path)
     folder = build.parts.folder
+    if path in getattr(folder, "changed", ()):  # some steps may have seen it before that: as if it were new
+        return (path, ABSENT_SIZE, 0, 0, 0, "", 0)
     if not hasattr(folder, "known") or folder.known(path, time.time_ns()) is None:
         return _present(path, absolute, build.parts.objects.algorithm)
     state = build.parts.memory.files.get(path)

@@ -32,12 +32,12 @@ _INODE_MASK = (1 << 63) - 1
 
 
 class Ground:
-    """What a finished build stood on. ``globs``: patterns whose matches count. All of it must hold for a null build."""
+    """What a finished build stood on. ``globs``: digests of patterns' matches, see :func:`glob_digests`. All must hold for a null build."""
 
-    def __init__(self, rows: Iterable[Row], stamps: Sequence[ToolStamp] = (), globs: Sequence[str] = ()) -> None:
+    def __init__(self, rows: Iterable[Row], stamps: Sequence[ToolStamp] = (), globs: Mapping[str, str] | None = None) -> None:
         self.rows = rows
         self.stamps = stamps
-        self.globs = globs
+        self.globs = dict(globs or {})
 
 
 class Look:
@@ -191,7 +191,7 @@ def remember(
         "version": version,
         "environment": environment,
         "stamps": [tuple(stamp) for stamp in ground.stamps],
-        "globs": glob_digests(root, ground.globs),
+        "globs": ground.globs,
     }
     place = place_of(state_folder, key)
     os.makedirs(os.path.dirname(place), exist_ok=True)

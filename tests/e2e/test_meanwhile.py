@@ -88,3 +88,23 @@ def test_the_same_after_a_slice(cpods: Zygote, folder: Path) -> None:  # noqa: F
     assert again.code == 0, again.err
     assert (folder / "late.txt").read_text() == "new\nnew\n"
     assert cpods.run(folder, "rebuild").tools == []
+
+
+GLOB = """\
+[[step]]
+name = "all"
+run = "cat src/*.txt > all.txt; touch here; while ! test -e go; do sleep 0.01; done"
+inputs = ["src/*.txt"]
+outputs = ["all.txt"]
+"""
+
+
+def test_a_file_that_matches_a_pattern_and_comes_after_it_was_read(cpods: Zygote, folder: Path) -> None:  # noqa: F811
+    (folder / "src").mkdir()
+    write(folder, cpods__toml=GLOB)
+    (folder / "src/one.txt").write_text("one\n")
+    change_between(cpods, folder, "src/two.txt", "two\n")
+    again = cpods.run(folder, "rebuild")
+    assert again.code == 0 and len(again.tools) == 1, again.err
+    assert (folder / "all.txt").read_text() == "one\ntwo\n"
+    assert cpods.run(folder, "rebuild").tools == []

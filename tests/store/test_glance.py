@@ -13,7 +13,7 @@ from cpods.digest import of_bytes
 from cpods.store.columns import packed
 from cpods.store.filecolumns import Row
 from cpods.store.files import stamp_of
-from cpods.store.glance import Ground, forget, look, place_of, remember
+from cpods.store.glance import Ground, forget, glob_digests, look, place_of, remember
 from cpods.store.migrate import prepare_catalogue
 
 KEY, ENVIRONMENT, VERSION, SUMMARY = "all", "env-digest", "0.1.0", "three steps"
@@ -44,7 +44,8 @@ class Bench:
         paths = ["a.c", "src/b.c", "missing.h", str(self.outside)]
         status = os.stat(self.tool)
         stamps = [(str(self.tool), status.st_size, status.st_mtime_ns, status.st_ino), ("/no/such/tool", -1, 0, 0)]
-        return Ground([self.row(path, ahead_ns) for path in paths], stamps, ["src/*.c", "**/*.h"])
+        globs = glob_digests(str(self.root), ["src/*.c", "**/*.h"])
+        return Ground([self.row(path, ahead_ns) for path in paths], stamps, globs)
 
     def remember(self, ground: Ground | None = None, said: str = SUMMARY, key: str = KEY) -> None:
         ground = ground or self.ground()
@@ -194,7 +195,7 @@ def test_a_flipped_bit_is_no_answer(bench: Bench) -> None:
 def test_the_check_loads_no_heavy_library(bench: Bench) -> None:
     script = """
 import json, sys
-from cpods.store.glance import look
+from cpods.store.glance import glob_digests, look
 found = look(*sys.argv[1:])
 print(json.dumps([found.changed, list(sys.modules)]))
 """
