@@ -26,7 +26,8 @@ class Settled(msgspec.Struct, frozen=True):
 class Spoilt(msgspec.Struct, frozen=True):
     """A step gave no result: it failed with unusable outputs, or an input changed while it ran (``stale``).
 
-    ``reads``: what it read or looked for all the same, so that a late maker of a missing input can be found.
+    ``reads``: what it read or looked for all the same, so that a late maker of a missing input can be found. ``told``: stale
+    since somebody who watches said so; that may be said as often as a file is saved.
     """
 
     step: str
@@ -34,6 +35,7 @@ class Spoilt(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     stale: bool = False
     reads: tuple[FilePath, ...] = ()
+    told: bool = False
 
 
 class Solved(msgspec.Struct, frozen=True):

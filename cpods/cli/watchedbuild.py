@@ -3,6 +3,7 @@
 Knows no watch but the connection to it.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -13,26 +14,34 @@ from cpods import cli
 from cpods.cli.console import Console
 from cpods.cli.flags import Flags
 from cpods.cli.relay import Relay
+from cpods.majordomo.drive import can_restart, restart
 from cpods.orders import Execution
 from cpods.resident.attendant import Outcome, Problem
-from cpods.resident.builds import EXECUTED, STARTED, done_message
-from cpods.resident.protocol import frame
+from cpods.resident.builds import EXECUTED, RESTARTS, STARTED, done_message
+from cpods.resident.protocol import frame, parsed
 from cpods.session import Done
 from cpods.store.glance import Look
 from cpods.store.summary import null_report
+
+_RECEIVE_BYTES = 1 << 16
 
 
 class Teller(Relay):
     """Steps and the end are told over a connection too."""
 
-    def __init__(self, console: Console, link: int, ground: str, flags: Flags) -> None:
+    def __init__(self, console: Console, link: int, hears: int, ground: str, flags: Flags) -> None:
         super().__init__(console)
         self._link = link
+        self._hears = hears
+        self._listens = False
+        self._data = b""
         self._ground = ground
         self._flags = flags
 
     def started(self, step: str, tool: str, pass_number: int | None) -> None:
         """A process is about to start."""
+        if not self._listens:
+            self._listen()
         self._say(frame(STARTED, step))
         super().started(step, tool, pass_number)
 
@@ -56,6 +65,26 @@ class Teller(Relay):
                 write_ground(self._ground, os.path.abspath(self._flags.folder), done.build, self._flags.goals)
         self._say(done_message(outcome))
         super().ended(done)
+
+    def _listen(self) -> None:
+        """From now on the watch may have steps begin again."""
+        self._listens = True
+        if can_restart():
+            os.set_blocking(self._hears, False)
+            asyncio.get_running_loop().add_reader(self._hears, self._hear)
+            self._say(frame(RESTARTS, None))
+
+    def _hear(self) -> None:
+        try:
+            data = os.read(self._hears, _RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._hears)
+        self._data += data
+        while (message := parsed(self._data)) is not None:
+            _, (steps, changed), self._data = message
+            restart(steps, changed)
 
     def _say(self, message: bytes) -> None:
         with suppress(OSError):  # the watch is gone; soon we are interrupted
@@ -97,7 +126,7 @@ def build_watched(request: dict[str, Any], link: int) -> int:
         if code is not None:
             os.write(link, done_message(Outcome(code, "done", (), key_of(flags._asdict()))))
             return code
-        return run(flags, lambda console: Teller(console, link, request["ground"], flags))
+        return run(flags, lambda console: Teller(console, link, request["hears"], request["ground"], flags))
 
     return cli.call(run)
 

@@ -15,6 +15,7 @@ from cpods.cli.listener import listener_for
 from cpods.cli.rebuild import call_of
 from cpods.cli.relay import Relay
 from cpods.cli.watchedbuild import outcome_of
+from cpods.ids import FilePath
 from cpods.orders import Execution
 from cpods.resident.attendant import Outcome
 from cpods.resident.builds import Forked
@@ -41,6 +42,17 @@ class Cut:
     def steps(self) -> Sequence[str]:
         """The steps that run now."""
         return self._forked.steps() if self._forked is not None else list(self._console.running)
+
+    def restart(self, steps: Sequence[str], changed: Sequence[FilePath]) -> bool:
+        """Steps begin again; False if this build cannot do that now."""
+        from cpods.majordomo.drive import can_restart, restart
+
+        if self._forked is not None:
+            return self._forked.restart(steps, changed)
+        if self._task.done() or not can_restart():
+            return False
+        restart(steps, changed)
+        return True
 
     def cancel(self) -> None:
         """Ends it in good order; asked again, it hastens."""

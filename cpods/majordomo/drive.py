@@ -5,12 +5,13 @@ Knows no SQL, no process and no transport: only ports.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from cpods.errors import Interrupted
-from cpods.events import Conclude, Event, Finish, Instruction, Recall, Settle
+from cpods.events import Conclude, Event, Finish, Instruction, Recall, Settle, Spoilt
+from cpods.ids import FilePath
 from cpods.majordomo.context import Build
 from cpods.majordomo.knots import Knots
 from cpods.majordomo.settling import Cancelled, Settling
@@ -38,6 +39,8 @@ class MajorDomo:
         self._knots = Knots(build, self._settling)
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: dict[str, Cancelled] = {}
+        self._settles: dict[str, asyncio.Task[None]] = {}
+        self._restarted: set[str] = set()
         self._pending: deque[Instruction] = deque()
         self._arrived: deque[Event | BaseException] = deque()
         self._is_finished = False
@@ -66,6 +69,30 @@ class MajorDomo:
         """What is being ended is ended at once."""
         for run in self._runs.values():
             run.cancel()
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether :meth:`restart` is of use: steps on other pods are not ended one by one."""
+        return self._parts.federation is None
+
+    def restart(self, steps: Iterable[str], paths: Iterable[FilePath]) -> None:
+        """Files have changed that steps under way read: these are ended and begun again. Others go on."""
+        refresh: Callable[[FilePath], str] = getattr(self._parts.folder, "refresh", self._parts.folder.digest)
+        for path in paths:
+            refresh(path)
+        for name in steps:
+            under_way = self._runs.get(name) or self._settles.get(name)
+            if under_way is not None:
+                self._restarted.add(name)
+                under_way.cancel()
+
+    def _restarts(self, name: str, arrived: Event | BaseException) -> Event | BaseException:
+        """What came of a step; that it is to begin again, if it was ended for that."""
+        if name in self._restarted:
+            self._restarted.discard(name)
+            if isinstance(arrived, asyncio.CancelledError):
+                return Spoilt(name, stale=True, told=True)
+        return arrived
 
     async def _carry_out(self) -> None:
         """Until the core says Finish."""
@@ -116,11 +143,13 @@ class MajorDomo:
         task = asyncio.create_task(self._until_it_arrives(instruction), name=_STEP_TASK)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if isinstance(instruction, Settle):
+            self._settles[instruction.step.name] = task
 
     def _take_in(self, name: str, arrived: Event | BaseException) -> None:
         """A step that has no task came to its end. The next one is started here and now: a turn of the loop later is late."""
         del self._runs[name]
-        self._arrived.append(arrived)
+        self._arrived.append(self._restarts(name, arrived))
         if self._waiter is None or self._waiter.done():  # who waits no more will look
             return
         try:
@@ -137,6 +166,9 @@ class MajorDomo:
             arrived: Event | BaseException = await self._in_time(instruction)
         except BaseException as error:
             arrived = error
+        if isinstance(instruction, Settle):
+            del self._settles[instruction.step.name]
+            arrived = self._restarts(instruction.step.name, arrived)
         self._arrived.append(arrived)
         self._wake()
 
@@ -246,3 +278,14 @@ def hasten() -> None:
     for task in asyncio.all_tasks():
         if task.get_name() == _STEP_TASK:
             task.cancel()
+
+
+def can_restart() -> bool:
+    """Whether steps of the build at work can be ended and begun again on their own."""
+    return any(majordomo.can_restart for majordomo in _AT_WORK)
+
+
+def restart(steps: Iterable[str], paths: Iterable[FilePath]) -> None:
+    """Has steps that are under way begin again, as files that they read have changed."""
+    for majordomo in list(_AT_WORK):
+        majordomo.restart(steps, paths)

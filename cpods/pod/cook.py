@@ -7,9 +7,9 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -164,7 +164,7 @@ class Pod:
         if not self._is_usable(order, exit, observed):
             return self._failed(order, exit, observed)
         if sum(map(_size, (os.path.join(mirror.root, path) for path in observed.writes))) > _BYTES_IN_LOOP_MAX:
-            return await asyncio.to_thread(self._store, order, exit, observed, reads, mirror)
+            return await _whole(asyncio.to_thread(self._store, order, exit, observed, reads, mirror))
         return self._store(order, exit, observed, reads, mirror)
 
     def _refresh_differs(self, path: FilePath) -> bool:
@@ -463,6 +463,20 @@ class _Plain:
             self._pod._undo(self._order.step, self._ground)
             ended = error
         self._ended(ended)
+
+
+async def _whole(work: Coroutine[Any, Any, Cooked]) -> Cooked:
+    """Waits for it in any case, so that nobody else is in the mirror meanwhile; only then whoever is cancelled hears of that."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 def _find_formats(environment: dict[str, str]) -> None:

@@ -50,6 +50,9 @@ class Running(Protocol):
     def steps(self) -> Sequence[str]:
         """The steps that run now."""
 
+    def restart(self, steps: Sequence[str], changed: Sequence[FilePath]) -> bool:
+        """Steps begin again, since these files changed that they read; False if it cannot do so, and is to be ended."""
+
     def cancel(self) -> None:
         """Ends it in good order: what is finished stays. Asked again, it hastens."""
 
@@ -135,7 +138,9 @@ class Attendant:
         return self._at_once()
 
     async def _attend(self, running: Running) -> list[FilePath]:
-        """Until the build has ended. A change of something that a running step reads ends it early: what changed."""
+        """Until the build has ended. A step of which something changed that it reads begins again; where that cannot be, the
+        build is ended early: what changed.
+        """
         over = asyncio.ensure_future(running.ended())
         try:
             while not over.done():
@@ -144,17 +149,21 @@ class Attendant:
                 stirred.cancel()
                 if over.done():
                     break
-                late = await self._disturbed(running)
-                if late:
+                late, steps = await self._disturbed(running)
+                if not steps or over.done():
+                    continue
+                if not running.restart(steps, late):
                     running.cancel()
                     await asyncio.wait({over})
                     return late
+                self._seen.update((path, _stamp(self._root, path)) for path in late)
+                self._view.building(late)
             return []
         finally:
             over.cancel()
 
-    async def _disturbed(self, running: Running) -> list[FilePath]:
-        """Sources that changed since the build began and that a running step reads."""
+    async def _disturbed(self, running: Running) -> tuple[list[FilePath], list[str]]:
+        """Sources that changed since the build began, and the running steps that read some of them."""
         await self._quiet.settle(lambda: False)
         self._grounds.gather()
         late = [
@@ -165,13 +174,9 @@ class Attendant:
             if not self._builder.is_product(path) and self._is_news(footing, path)
         ]
         if not late:
-            return []
-        for step in running.steps():
-            reads = self._builder.reads(step)
-            touched = late if reads is None else [path for path in late if path in reads]
-            if touched:
-                return late
-        return []
+            return [], []
+        reads = {step: self._builder.reads(step) for step in running.steps()}
+        return late, [step for step, known in reads.items() if known is None or not known.isdisjoint(late)]
 
     def _is_news(self, footing: Footing, path: FilePath) -> bool:
         """Whether a file is not as it was when the build began."""

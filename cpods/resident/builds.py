@@ -18,8 +18,8 @@ from cpods.resident import protocol
 from cpods.resident.attendant import Outcome, Problem
 from cpods.resident.crew import Crew, nothing, pair
 
-#: A step has started; it has ended; the build is done (see :func:`done_message`).
-STARTED, EXECUTED, DONE = b"S", b"X", b"D"
+#: A step has started; it has ended; the build is done (see :func:`done_message`); it can have single steps begin again.
+STARTED, EXECUTED, DONE, RESTARTS = b"S", b"X", b"D", b"R"
 _RECEIVE_BYTES = 1 << 16
 
 
@@ -46,6 +46,7 @@ class Forked:
             os.close(empty)
         self._data = b""
         self._steps: dict[str, None] = {}
+        self._restarts = False
         self._outcome: Outcome | None = None
         self._read_to_the_end = self._loop.create_future()
         self._loop.add_reader(self._link.fileno(), self._read)
@@ -53,6 +54,16 @@ class Forked:
     def steps(self) -> list[str]:
         """The steps that run now."""
         return list(self._steps)
+
+    def restart(self, steps: Sequence[str], changed: Sequence[FilePath]) -> bool:
+        """Steps begin again; False if this build cannot do that, or is over."""
+        if not self._restarts:
+            return False
+        try:
+            self._link.send(protocol.frame(protocol.RESTART, (list(steps), list(changed))))
+        except OSError:
+            return False
+        return True
 
     def cancel(self) -> None:
         """As Ctrl-C."""
@@ -91,6 +102,8 @@ class Forked:
             self._steps[value] = None
         elif kind == EXECUTED:
             self._steps.pop(value, None)
+        elif kind == RESTARTS:
+            self._restarts = True
         elif kind == DONE:
             code, status, problems, key = value
             self._outcome = Outcome(code, status, tuple(Problem(*problem) for problem in problems), key)
@@ -133,4 +146,4 @@ class Records:
             return None
 
 
-__all__ = ["DONE", "EXECUTED", "STARTED", "Forked", "Records", "done_message"]
+__all__ = ["DONE", "EXECUTED", "RESTARTS", "STARTED", "Forked", "Records", "done_message"]

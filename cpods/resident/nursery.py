@@ -29,18 +29,20 @@ FILES = 4
 _RECEIVE_BYTES = 1 << 16
 _SIGNAL_CODE = 128
 
-#: The request, and the descriptor of the connection to whoever wants the build; the exit code.
+#: The request, and the descriptor of the connection to whoever wants the build; the exit code. ``hears`` in the request: where
+#: what a watch says meanwhile is read.
 Function = Callable[[dict[str, Any], int], int]
 
 
 class _Child:
-    """A build that goes on. ``link``: the connection to whoever wants it."""
+    """A build that goes on. ``link``: the connection to whoever wants it; ``told``: what is passed on to it goes there."""
 
-    def __init__(self, number: int, pid: int, link: int, learned: int) -> None:
+    def __init__(self, number: int, pid: int, link: int, learned: int, told: int) -> None:
         self.number = number
         self.pid = pid
         self.link = link
         self.learned = learned
+        self.told = told
         self.handle = os.pidfd_open(pid)
         self.heard = b""
 
@@ -48,8 +50,17 @@ class _Child:
         """As Ctrl-C would; asked again, the build hastens."""
         os.kill(self.pid, signal.SIGINT)  # not waited for yet, so the number is still its
 
+    def tell(self, message: bytes) -> None:
+        """Passes a message on. A build that does not listen and has its ears full is ended: then what it missed is seen to later."""
+        try:
+            if os.write(self.told, message) == len(message):
+                return
+        except OSError:
+            pass
+        self.interrupt()
+
     def close(self) -> None:
-        for descriptor in (self.handle, self.link, self.learned):
+        for descriptor in (self.handle, self.link, self.learned, self.told):
             os.close(descriptor)
 
 
@@ -99,14 +110,18 @@ class Nursery:
 
     def _fork(self, number: int, request: dict[str, Any], files: list[int]) -> None:
         mine, theirs = os.pipe()
+        hears, told = os.pipe()
         pid = os.fork()
         if not pid:
             os.close(mine)
-            self._become(request, files, theirs)
+            os.close(told)
+            self._become({**request, "hears": hears}, files, theirs)
         os.close(theirs)
+        os.close(hears)
+        os.set_blocking(told, False)
         for descriptor in files[1:]:
             os.close(descriptor)
-        child = _Child(number, pid, files[0], mine)
+        child = _Child(number, pid, files[0], mine, told)
         self._children.append(child)
         self._poll.register(child.handle, select.POLLIN)
         self._poll.register(child.link, select.POLLIN)
@@ -133,9 +148,11 @@ class Nursery:
             return
         child.heard += data
         while (message := protocol.parsed(child.heard)) is not None:
-            kind, _, child.heard = message
+            kind, value, child.heard = message
             if kind == protocol.INTERRUPT:
                 child.interrupt()
+            elif kind == protocol.RESTART:
+                child.tell(protocol.frame(kind, value))
 
     def _over(self, child: _Child) -> None:
         learned = os.read(child.learned, _RECEIVE_BYTES).decode().split()

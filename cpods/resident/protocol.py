@@ -18,8 +18,9 @@ SOCKET = "majordomo.sock"
 FORMAT = 1
 HELLO = b"cpods" + bytes([FORMAT]) + sys.hexversion.to_bytes(4, "big")
 
-#: From the client: a request (with its standard files), and an interrupt.
-REQUEST, INTERRUPT = b"R", b"I"
+#: From the client: a request (with its standard files), and an interrupt. From a watch: steps to begin again, and the files
+#: that they read and that changed.
+REQUEST, INTERRUPT, RESTART = b"R", b"I", b"C"
 #: To the client: not here, do it yourself; here is the whole answer; it has begun; it has ended.
 DECLINED, ANSWER, BEGUN, ENDED = b"N", b"A", b"B", b"E"
 

@@ -169,6 +169,8 @@ class Core:
             self._regraph()
         if unit is None or not self._is_current(flight):
             return self._advance()
+        if event.told:
+            return self._restart(unit, counts=False)
         if event.stale:
             return self._on_moved(unit, event.step, event.problems)
         return self._fail(unit, Failure(event.step, event.problems, event.exit_code))
@@ -264,8 +266,8 @@ class Core:
         unit.away += 1
         unit.status = status
 
-    def _restart(self, unit: Unit) -> list[Instruction]:
-        unit.restarts += 1
+    def _restart(self, unit: Unit, counts: bool = True) -> list[Instruction]:
+        unit.restarts += counts
         unit.reset()
         self._regraph()
         return self._advance()

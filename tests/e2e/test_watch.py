@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,102 @@ def test_a_change_restarts_the_steps_that_read_it_and_no_others(gated: Path) -> 
     open_gate(gated)
     watch.rests(again)
     assert (gated / "slow.out").read_text() == "4"
+    assert watch.end() == 0
+
+
+#: Two steps that wait, each at a gate of its own, and a circle of two of which one waits.
+BESIDE = """\
+[[step]]
+name = "one"
+run = "cat gate1; cat one.in both.in > one.out"
+inputs = ["one.in", "both.in"]
+outputs = ["one.out"]
+
+[[step]]
+name = "other"
+run = "cat gate2; cat both.in > other.out"
+inputs = ["both.in"]
+outputs = ["other.out"]
+"""
+CIRCLE = """\
+[[step]]
+name = "there"
+run = "cat {gate}; cat there.in > there.out; cat back.out >> there.out || true"
+inputs = ["there.in"]
+optional = ["back.out"]
+outputs = ["there.out"]
+
+[[step]]
+name = "back"
+run = "head -n 1 there.out > back.out"
+inputs = ["there.out"]
+outputs = ["back.out"]
+"""
+
+
+@contextmanager
+def opened(folder: Path, *gates: str) -> Iterator[None]:
+    """Gates that open by themselves, again and again."""
+    text = "\n".join(f"(while :; do : > {gate}; done) &" for gate in gates)
+    opener = subprocess.Popen(["sh", "-c", f"{text}\nwait"], cwd=folder, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(opener.pid, signal.SIGKILL)
+        opener.wait()
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["a later build", "the first build"])
+def test_what_runs_beside_a_step_that_begins_again_goes_on(tmp_path: Path, first: bool) -> None:
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    write(folder, cpods__toml=BESIDE, one__in="1", both__in="1")
+    for number in (1, 2):
+        os.mkfifo(folder / f"gate{number}")
+    watch = Watch(folder, "-j2")
+    begun = 0
+    if not first:
+        with opened(folder, "gate1", "gate2"):
+            watch.rests()
+        begun = len(watch.events)
+        write(folder, both__in="2")
+    starts(watch, "one", begun)
+    starts(watch, "other", begun)
+    since = len(watch.events)
+    (folder / "one.in").write_text("3")
+    if first:  # nothing is known of what steps read: what changed is built afterwards
+        (folder / "gate1").open("w").close()
+    else:
+        watch.until(lambda event: event["event"] == "changed", since)
+    starts(watch, "one", since)
+    (folder / "gate1").open("w").close()
+    (folder / "gate2").open("w").close()
+    watch.rests(since)
+    wanted = ("31", "1") if first else ("32", "2")
+    assert ((folder / "one.out").read_text(), (folder / "other.out").read_text()) == wanted
+    assert [event["step"] for event in watch.events[begun:] if event["event"] == "started"].count("other") == 1
+    assert watch.end() == 0
+
+
+def test_a_step_of_a_circle_begins_again_too(tmp_path: Path) -> None:
+    folder = tmp_path / "circle"
+    folder.mkdir()
+    os.mkfifo(folder / "gate")
+    write(folder, cpods__toml=CIRCLE.format(gate=folder / "gate"), there__in="1\n")
+    watch = Watch(folder, "-j2", "--until-stable")
+    with opened(folder, "gate"):
+        watch.rests()
+    since = len(watch.events)
+    (folder / "there.in").write_text("2\n")
+    starts(watch, "there", since)
+    again = len(watch.events)
+    (folder / "there.in").write_text("3\n")
+    watch.until(lambda event: event["event"] == "changed", again)
+    starts(watch, "there", again)
+    with opened(folder, "gate"):
+        watch.rests(again)
+    assert (folder / "there.out").read_text() == "3\n3\n"
+    assert [event["event"] for event in watch.events[since:]].count("ended") == 1
     assert watch.end() == 0
 
 

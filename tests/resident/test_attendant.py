@@ -14,15 +14,22 @@ GOOD = Outcome(0, "done")
 
 
 class PlayedBuild:
-    """A build that goes on until the test ends it."""
+    """A build that goes on until the test ends it. ``restarts``: it can have steps begin again."""
 
-    def __init__(self, steps: Sequence[str]) -> None:
+    def __init__(self, steps: Sequence[str], restarts: bool) -> None:
         self._steps = steps
+        self._restarts = restarts
+        self.restarted: asyncio.Queue[tuple[Sequence[str], Sequence[str]]] = asyncio.Queue()
         self.over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.cancelled = asyncio.Event()
 
     def steps(self) -> Sequence[str]:
         return self._steps
+
+    def restart(self, steps: Sequence[str], changed: Sequence[str]) -> bool:
+        if self._restarts:
+            self.restarted.put_nowait((steps, changed))
+        return self._restarts
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -44,9 +51,10 @@ class Play:
         self.rested = asyncio.Event()
         self.products: set[str] = set()
         self.running: Sequence[str] = ("a",)
+        self.restarts = False
 
     async def begin(self, ground: Footing | None) -> PlayedBuild:
-        build = PlayedBuild(self.running)
+        build = PlayedBuild(self.running, self.restarts)
         self.builds.put_nowait(build)
         return build
 
@@ -136,6 +144,30 @@ def test_what_a_running_step_reads_ends_the_build_and_both_changes_are_built(tmp
         await play.end()
         await play.rested.wait()
         assert play.said == ["builds ", "done", "builds src/a", "builds src/a", "done"]
+
+    played(tmp_path, scenario)
+
+
+def test_a_build_that_can_goes_on_and_has_the_step_begin_again_for_each_save(tmp_path: Path) -> None:
+    async def scenario(play: Play) -> None:
+        play.restarts = True
+        play.running = ("a", "b")
+        await play.end()
+        await play.rested.wait()
+        (play.root / "src" / "a").write_text("A")
+        build = await play.next()
+        (play.root / "src" / "a").write_text("AA")
+        assert await build.restarted.get() == (["a"], ["src/a"])
+        (play.root / "src" / "b").write_text("B")
+        assert await build.restarted.get() == (["b"], ["src/b"])
+        (play.root / "src" / "c").write_text("C")  # nobody reads it
+        (play.root / "src" / "a").write_text("AAA")
+        steps, changed = await build.restarted.get()
+        assert (steps, set(changed)) == (["a"], {"src/a", "src/c"}) or changed == ["src/a"]
+        assert not build.cancelled.is_set()
+        await play.end()
+        await play.rested.wait()
+        assert play.said[:3] == ["builds ", "done", "builds src/a"] and play.said[-1] == "done"
 
     played(tmp_path, scenario)
 
