@@ -82,9 +82,9 @@ class Desk:
         made = dict.fromkeys(instruction.step.outputs, "1") if writes is None else writes
         return self.tell(f"settle {name}", Settled(name, result_of(name, reads or {}, made, **more), "ran"))  # type: ignore[arg-type]
 
-    def spoilt(self, name: str, *reads: str, stale: bool = False) -> list[str]:
+    def spoilt(self, name: str, *reads: str, stale: bool = False, told: bool = False) -> list[str]:
         """The step has no result."""
-        return self.tell(f"settle {name}", Spoilt(name, exit_code=None if stale else 1, stale=stale, reads=reads))
+        return self.tell(f"settle {name}", Spoilt(name, exit_code=None if stale else 1, stale=stale, reads=reads, told=told))
 
     def nothing(self, knot: str) -> list[str]:
         """No stored solution fits."""

@@ -215,6 +215,25 @@ def test_but_not_for_ever() -> None:
     assert "kept changing" in desk.core.failures["a"].problems[0].message
 
 
+def test_for_ever_if_somebody_who_watches_says_so() -> None:
+    desk = Desk([A])
+    desk.start()
+    for _ in range(RESTARTS_MAX + 2):
+        assert desk.spoilt("a", stale=True, told=True) == ["settle a"]
+    assert desk.settled("a") == ["finish"] and not desk.core.failures
+
+
+def test_plain_steps_ahead_of_the_slots_wait_where_they_will_run_but_knots_do_not() -> None:
+    knot = step("knot", 2, optional=("w",), outputs=("w",))
+    desk = Desk([A, step("b", 1, outputs=("y",)), knot, step("d", 3, outputs=("v",))], slots=1)
+    desk.core.ahead = 1
+    assert desk.start() == ["settle a", "settle b"]
+    assert desk.settled("a") == [], "a slot is taken still"
+    assert desk.settled("b") == ["recall knot", "settle d"]
+    desk.core.ahead = 0
+    assert desk.settled("d") == [] and desk.nothing("knot") == ["settle knot"]
+
+
 def test_a_knot_whose_sources_move_on_starts_again() -> None:
     desk = Desk([step("k", 0, optional=("w",), outputs=("w",))])
     desk.start()
