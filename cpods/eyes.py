@@ -3,13 +3,13 @@
 Knows no schedule: the caller says what stands over the project's files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from cpods import digest
 from cpods.chefs.shell import ShellChef
 from cpods.digest import ABSENT
-from cpods.globs import expand
+from cpods.globs import expand, literal_folder
 from cpods.ids import GLOB_FACT, FilePath
 from cpods.model import Artefact, Step, Version
 from cpods.ports import Chef, Objects, Workspace
@@ -95,9 +95,7 @@ class Eyes:
         found: dict[FilePath, Version] = {}
         if not names:
             return found
-        if self._listing is None:
-            self._listing = set(self._folder.listing())
-        for path in sorted({*self._listing, *overlay}):
+        for path in sorted({*self._listed(), *overlay}):
             if path.endswith(endings) and path not in hidden - overlay.keys() and self.filter_for(step, path) in names:
                 plain = self._plain(step, path, overlay)
                 if plain is not None:
@@ -148,7 +146,26 @@ class Eyes:
         """Digest of a pattern's matches as steps saw them in this build; a file that somebody added since is none of them."""
         return self._glob(pattern, frozenset())
 
-    def _glob(self, pattern: str, hidden: AbstractSet[FilePath]) -> str:
+    def sees_all_matches(self, step: Step) -> bool:
+        """Whether the step's patterns match right now what they matched when it was planned and when they were last looked at.
+
+        Its own outputs aside.
+        """
+        below: Callable[[FilePath], AbstractSet[FilePath]] | None = getattr(self._folder, "below", None)
+        if below is None or not step.globs:
+            return True
+        for pattern in step.globs:
+            now, listed = (
+                set(expand(pattern, paths)).difference(step.outputs) for paths in (below(literal_folder(pattern)), self._listed())
+            )
+            if not now == listed == set(expand(pattern, step.inputs)):
+                return False
+        return True
+
+    def _listed(self) -> set[FilePath]:
         if self._listing is None:
             self._listing = set(self._folder.listing())
-        return digest.of_parts(path for path in expand(pattern, self._listing) if path not in hidden)
+        return self._listing
+
+    def _glob(self, pattern: str, hidden: AbstractSet[FilePath]) -> str:
+        return digest.of_parts(path for path in expand(pattern, self._listed()) if path not in hidden)

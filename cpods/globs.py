@@ -23,6 +23,17 @@ def expand(pattern: str, listing: Iterable[FilePath]) -> tuple[FilePath, ...]:
     return tuple(sorted(path for path in listing if matches(path)))
 
 
+def literal_folder(pattern: str) -> str:
+    """The folders at a pattern's start that have no special characters."""
+    literal = []
+    for part in pattern.split("/")[:-1]:
+        if part in ("", "..") or any(char in part for char in "*?["):
+            break
+        if part != ".":
+            literal.append(part)
+    return "/".join(literal)
+
+
 @lru_cache(maxsize=4096)
 def matcher(pattern: str) -> re.Pattern[str]:
     """The pattern as a regular expression for whole project paths. Raises ValueError for an unclosed ``[``."""

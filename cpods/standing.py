@@ -127,6 +127,11 @@ class Standing:
         if ground is None:
             return False
         rows = list(ground.rows)
+        moved = [
+            number for row in rows if (number := self.files.number(row[0])) is not None and _digest_of(row) != self.files.digest(number)
+        ]
+        if outside_touched(self.reach, moved, cut.steps):  # it changed during the build, and steps outside stand on what it was
+            return False
         self._header["stamps"] = _merged(self._header["stamps"], ground.stamps)
         self._header["globs"].update(ground.globs)
         self._tell(report, dict(shown))
@@ -246,6 +251,10 @@ class Standing:
             return (self.files.path(number), ABSENT_SIZE, 0, 0, 0, "", 0)
         proven_ns = state[2] if number in self.files.racy else state[2] + RACY_NS + 1
         return (self.files.path(number), *state, self.files.digest(number), proven_ns)
+
+
+def _digest_of(row: Row) -> str:
+    return "" if row[1] == ABSENT_SIZE else row[5]
 
 
 def _merged(old: Sequence[Sequence[Any]], new: Sequence[ToolStamp]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ Knows no catalogue; the null-build check compares these rows with the folder.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cpods.declaration import Project
 from cpods.graph.reach import Entry, reach_of
@@ -41,9 +41,17 @@ def ground_of(build: Build, others: Iterable[FilePath]) -> Ground | None:
     return Ground(rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in patterns})
 
 
-def _is_torn(build: Build, results: Iterable[Result]) -> bool:
-    """Whether a file changed after some step had read or made it, and then another step saw it: its state tells of the change no more."""
+def _is_torn(build: Build, results: Sequence[Result]) -> bool:
+    """Whether a file changed after some step had read or made it, and then another step saw it: its state tells of the change no more.
+
+    Or whether files came to match a plain step's pattern, or matched it no more, after it had run.
+    """
     changed: Collection[FilePath] = getattr(build.parts.folder, "changed", ())
+    matches = build.parts.eyes.matches
+    plain = [result for result in results if result.step in build.planned.steps and not _in_knot(build, result.step)]
+    facts = {(read.path, read.digest) for result in plain for read in result.reads if read.path.startswith(GLOB_FACT)}
+    if any(seen != matches(path[len(GLOB_FACT) :]) for path, seen in facts):
+        return True
     if not changed:
         return False
     written, digest = build.parts.memory.written, build.parts.folder.digest
@@ -58,6 +66,11 @@ def _is_torn(build: Build, results: Iterable[Result]) -> bool:
                 if now != read.digest:
                     return True
     return False
+
+
+def _in_knot(build: Build, step: str) -> bool:
+    unit = build.core.units.of_step(step)
+    return unit is None or unit.mirrored
 
 
 def _results(build: Build) -> list[Result]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from cpods.chefs import debian
-from cpods.digest import ABSENT
+from cpods.digest import ABSENT, of_parts
 from cpods.eyes import Eyes
 from cpods.ids import GLOB_FACT, TEX_INPUTS, TOOL_CACHE, UNPACKED_FORMATS, FilePath, is_outside
 from cpods.model import Artefact, Exit, Observation, Output, Problem, Read, Result, Step, Version
@@ -76,12 +76,16 @@ _Begin = Callable[[Command, Callable[[int, int], None], Callable[[Exit | Excepti
 
 
 class _Ground(NamedTuple):
-    """The folder as a plain step finds it: digests of inputs and of the outputs that were cleared away, and the view."""
+    """The folder as a plain step finds it: digests of inputs and of the outputs that were cleared away, and the view.
+
+    ``is_listed``: patterns match what they matched when they were last looked at.
+    """
 
     started_ns: int
     before: Mapping[FilePath, str]
     previous: Mapping[FilePath, str]
     view: View
+    is_listed: bool
 
 
 class Pod:
@@ -224,7 +228,7 @@ class Pod:
         """Looks at what a step reads and clears the place of what it writes."""
         step = order.step
         started_ns = self._clock.now_ns()
-        self._see_matches(order)
+        is_listed = self._eyes.sees_all_matches(step)
         refresh: Callable[[FilePath], str] = getattr(self._folder, "refresh", self._folder.digest)
         before = {path: refresh(path) for path in (*step.inputs, *step.optional)}
         previous = self._clear_outputs(step)
@@ -233,7 +237,7 @@ class Pod:
         except BaseException:
             self._restore(step, previous)
             raise
-        return _Ground(started_ns, before, previous, view)
+        return _Ground(started_ns, before, previous, view, is_listed)
 
     def _undo(self, step: Step, ground: _Ground) -> None:
         with suppress(OSError):  # a full disk, say: then the next call, which finds the note in the diary, does it
@@ -253,7 +257,10 @@ class Pod:
             failed = self._failed(order, exit, observed)
             self._restore(step, ground.previous)
             return failed
-        return self._store(order, exit, observed, self._reads(order, observed), self._folder)
+        recorded = self._reads(order, observed)
+        if not (ground.is_listed and self._eyes.sees_all_matches(step)):
+            recorded = tuple(_torn(read) for read in recorded)
+        return self._store(order, exit, observed, recorded, self._folder)
 
     def _clear_outputs(self, step: Step) -> dict[FilePath, str]:
         """Removes old outputs, so that a step cannot depend on them; they stay in the store. Returns their digests."""
@@ -348,7 +355,7 @@ class Pod:
         return self._last_environment[1]
 
     def _see_matches(self, order: Order) -> None:
-        """Before a run: what matches patterns is known from here on. A file that comes later must not pass for one that was read."""
+        """Before a run in a mirror: what matches patterns is known from here on. A file that comes later is none that was read."""
         for pattern in order.step.globs:
             self._eyes.edge(order.step, GLOB_FACT + pattern, order.overlay, order.hidden)
 
@@ -463,6 +470,13 @@ class _Plain:
             self._pod._undo(self._order.step, self._ground)
             ended = error
         self._ended(ended)
+
+
+def _torn(read: Read) -> Read:
+    """What is recorded of a pattern whose matches came or went around a run: nothing that ever fits, so it runs again next time."""
+    if not read.path.startswith(GLOB_FACT):
+        return read
+    return Read(read.path, of_parts(["matches changed around the run", read.digest]))
 
 
 async def _whole(work: Coroutine[Any, Any, Cooked]) -> Cooked:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from cpods import __version__
+from cpods.globs import literal_folder
 from cpods.ids import GLOB_FACT, FilePath, within
 from cpods.scheduler.lookout import Changes
 from cpods.standing import Standing
@@ -214,7 +215,7 @@ class Footing:
 
     def _bases(self) -> set[str]:
         """The folders from which on patterns' matches are looked for."""
-        return {os.path.join(self.root, glance.literal_folder(pattern)).rstrip("/") for pattern in self.globs()}
+        return {os.path.join(self.root, literal_folder(pattern)).rstrip("/") for pattern in self.globs()}
 
     # -- links -----------------------------------------------------------------------------------------------------
 

@@ -247,7 +247,7 @@ def glob_digests(root: str, patterns: Sequence[str]) -> dict[str, str]:
     if not patterns:
         return {}
     from cpods.digest import of_parts
-    from cpods.globs import expand
+    from cpods.globs import expand, literal_folder
     from cpods.store.tree import is_text, walk
 
     listings: dict[str, list[FilePath]] = {}
@@ -258,14 +258,3 @@ def glob_digests(root: str, patterns: Sequence[str]) -> dict[str, str]:
             listings[below] = [path for path in walk(root, below=below).files if is_text(path)]
         digests[pattern] = of_parts(expand(pattern, listings[below]))
     return digests
-
-
-def literal_folder(pattern: str) -> str:
-    """The folders at a pattern's start that have no special characters."""
-    literal = []
-    for part in pattern.split("/")[:-1]:
-        if part in ("", "..") or any(char in part for char in "*?["):
-            break
-        if part != ".":
-            literal.append(part)
-    return "/".join(literal)

@@ -12,6 +12,7 @@ from cpods.ids import FilePath
 from cpods.model import Artefact
 from cpods.ports import Clock, FileState, Objects
 from cpods.store.files import Stamp, open_regular, read_or_none, stamp_of, stat_regular
+from cpods.store.listings import Listing
 from cpods.store.packing import PackingStore
 from cpods.store.restoring import Restored, Restorer, Wanted
 from cpods.store.tree import Tree, is_text, walk
@@ -39,6 +40,7 @@ class Folder:
         self._stamps: dict[FilePath, Stamp | None] = {}
         #: Files that somebody else changed since the build began, as far as that was noticed.
         self.changed: set[FilePath] = set()
+        self._listings: dict[FilePath, Listing] = {}
         self._coming: set[FilePath] = set()
         self._restorer = Restorer(objects.place, clock.now_ns) if isinstance(objects, PackingStore) else None
 
@@ -117,6 +119,13 @@ class Folder:
         A link to a file counts as a file; a link to a folder is followed only inside the root, never in a circle.
         """
         return sorted(path for path in self.tree().files if is_text(path))
+
+    def below(self, folder: FilePath) -> frozenset[FilePath]:
+        """All files below a folder as they are right now."""
+        self.settle()
+        if folder not in self._listings:
+            self._listings[folder] = Listing(self.root, self._skip, folder)
+        return self._listings[folder].files()
 
     def tree(self) -> Tree:
         """Files, folders and links to outside folders, in no order; names that are not UTF-8 with surrogate escapes."""

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from cpods import __version__
 from cpods.majordomo.account import Listener
 from cpods.majordomo.context import Request
+from cpods.orders import Execution
 from cpods.scheduler.core import Options
 from cpods.session import Call, rebuild
 from cpods.store import glance
@@ -52,8 +53,17 @@ class Outcome:
 
 
 class _Notes(Listener):
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
         self.lines: list[str] = []
+        self._meanwhile = meanwhile
+
+    def started(self, step: str, tool: str, pass_number: int | None) -> None:
+        """Something may happen just before a process starts …"""
+        self._meanwhile()
+
+    def executed(self, execution: Execution) -> None:
+        """… and just after it has ended."""
+        self._meanwhile()
 
     def note(self, text: str) -> None:
         """Kept for the outcome."""
@@ -64,7 +74,8 @@ class Sandbox:
     """A folder ``root`` with an environment of its own. ``home`` lies beside it, so that no user's files are seen.
 
     ``cli``: built by the real CLI. ``slices``: as the CLI does it, only what changes reach is looked at, but in this process;
-    ``sliced`` counts how often that was enough, ``null`` how often there was nothing to do.
+    ``sliced`` counts how often that was enough, ``null`` how often there was nothing to do. ``meanwhile`` is called at each start
+    and end of a process, if it is built in this process.
     """
 
     def __init__(self, root: Path, environment: Mapping[str, str] | None = None, cli: bool = False, slices: bool = False) -> None:
@@ -72,6 +83,7 @@ class Sandbox:
         self.cli = cli
         self.slices = slices
         self.sliced = self.null = 0
+        self.meanwhile: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True)
         self.environment = {**ENVIRONMENT, "HOME": str(root.parent / "home"), **(environment or {})}
 
@@ -102,7 +114,7 @@ class Sandbox:
         return self._by_cli(goals, seed, force) if self.cli else self._here(goals, seed, force)
 
     def _here(self, goals: tuple[str, ...], seed: str, force: bool) -> Outcome:
-        notes = _Notes()
+        notes = _Notes(self.meanwhile)
         options = Options(until_stable=True, seed=seed or "warm", failures_max=0, slots=1)
         key = repr((goals, seed)) if self.slices and not force else ""
         call = Call(str(self.root), goals, Request(options, seed=seed, force=force), until_stable=True, glance=key)
