@@ -92,7 +92,7 @@ CASES = {
     "fails": (shell_step("s", "echo wrong >&2; exit 3", ["d"], ["a"]), {"a": b"", "unseen": b""}),
     "makes nothing": (shell_step("s", "true", ["d"], ["a"]), {"a": b""}),
     "its old output lies there": (shell_step("s", "test ! -e d && echo > d", ["d"], ["a"]), {"a": b"", "d": b"old"}),
-    "a listing of a pattern": (shell_step("s", "ls src > d", ["d"], ["src/x"], globs=("src/*",)), {"src/x": b"", "src/y": b""}),
+    "a listing of a pattern": (shell_step("s", "ls src > d", ["d"], ["src/x", "src/y"], globs=("src/*",)), {"src/x": b"", "src/y": b""}),
     "a depfile": (
         shell_step("s", "cat h > d; echo 'd: h' > d.d", ["d"], depfile="d.d"),
         {"h": b"1"},
