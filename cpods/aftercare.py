@@ -12,11 +12,11 @@ from cpods import __version__
 from cpods.declaration import Project
 from cpods.majordomo.account import Reason
 from cpods.majordomo.context import Build
-from cpods.majordomo.ground import columns_of, ground_of
+from cpods.majordomo.ground import columns_of, ground_of, stands_as_made
 from cpods.majordomo.planning import planned_fact
 from cpods.ports import Changes, Memory
 from cpods.project import PROJECT_FILE
-from cpods.store import glance, growth
+from cpods.store import glance, growth, mended
 from cpods.store.collect import collect
 from cpods.wiring import POD, Places, Site
 
@@ -32,6 +32,7 @@ PIN_FACT = "pin:"
 
 async def keep_reasons(build: Build, project: Project, only: Collection[str] = ()) -> None:
     """Writes down why each step ran or did not, and which steps there are; ``only``: the build looked at no other steps."""
+    mended.forget(build.parts.state)
     changes = Changes()
     for name, reason in _reasons(build).items():
         changes.facts[WHY_FACT + name] = msgspec.json.encode(reason).decode()
@@ -74,7 +75,8 @@ def remember(key: str, where: Places, build: Build, project: Project, environmen
     if ground is not None and columns is not None:
         with suppress(OSError):
             digest = glance.environment_digest(environment)
-            glance.remember(where.state, where.root, key, digest, __version__, ground, columns[0], {**said, **columns[1]})
+            store = where.store if stands_as_made(build, ground.rows) else ""
+            glance.remember(where.state, where.root, key, digest, __version__, ground, columns[0], {**said, **columns[1]}, store)
 
 
 def needed_objects(memory: Memory) -> set[str]:

@@ -23,7 +23,7 @@ from cpods.majordomo.account import Account, Listener
 from cpods.majordomo.context import Build, Choice, Parts, Request
 from cpods.majordomo.drive import MajorDomo
 from cpods.majordomo.planning import Planned, check_clashes, plan
-from cpods.majordomo.report import bare_report, full_report, goal_lines, total_line
+from cpods.majordomo.report import bare_report, full_report, goal_lines
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
 from cpods.project import PROJECT_FILE
@@ -31,7 +31,7 @@ from cpods.standing import Standing
 from cpods.store import glance
 from cpods.store.files import Stamp, stamp_of, stat_regular
 from cpods.store.journal import Journal
-from cpods.store.summary import Shown, summary
+from cpods.store.summary import Shown, summary, total_line
 from cpods.wiring import Places, Site, locked, places
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ async def _rebuild_slice(
             return None
         await site.close()
         await collect_garbage(site, cut.project.store.max_bytes, build.parts.ledger.added_bytes, slice_only=True)
+        standing.note_catalogue(where.state)
         lines = [*standing.lines(dict(shown)), total_line(whole)] if end.status in ("done", "unstable") else []
         return Done(whole, end, lines, build, cut.project)
 

@@ -13,7 +13,7 @@ from cpods.declaration import Project
 from cpods.graph.reach import Entry, Reach, from_columns, reach_of
 from cpods.ids import FilePath
 from cpods.majordomo.context import Build
-from cpods.majordomo.ground import entries_of, ground_of
+from cpods.majordomo.ground import entries_of, ground_of, stands_as_made
 from cpods.majordomo.slicing import Slice, outside_touched, slice_of, whole_project
 from cpods.project import PROJECT_FILE
 from cpods.store import glance
@@ -134,6 +134,9 @@ class Standing:
             return False
         self._header["stamps"] = _merged(self._header["stamps"], ground.stamps)
         self._header["globs"].update(ground.globs)
+        self._header["catalogue"] = []
+        if not stands_as_made(build, rows):
+            self._header["store"] = ""
         self._tell(report, dict(shown))
         try:
             if not self._fits(cut, build, rows):
@@ -147,6 +150,10 @@ class Standing:
             return False
         self._dirty = True
         return True
+
+    def note_catalogue(self, state: str) -> None:
+        """What was taken over last is all that the catalogue knows besides. It must be closed."""
+        self._header["catalogue"] = glance.catalogue_stamp(state)
 
     def save(self) -> None:
         """Writes down what was taken over since. Raises OSError, ValueError."""

@@ -33,10 +33,11 @@ _UNCHANGING = {
 }
 
 
-def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], int | None] | None = None) -> int | None:
-    """The exit code, if everything is as the last build left it; None if the long way must look.
+def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], int | None] | None = None, mends: bool = True) -> int | None:
+    """The exit code, if everything is as the last build left it, or was until products were deleted; None if the long way must look.
 
     ``tell``: says so in another way, given what was found, the project folder, the report's file and the seconds it took.
+    ``mends``: whether deleted products may be brought back here.
     """
     started = time.monotonic()
     said = parse(arguments)
@@ -51,6 +52,12 @@ def try_rebuild(arguments: list[str], tell: Callable[[Look, str, str, float], in
         from cpods.store.glance import environment_digest, keep, look
 
         found = look(state, root, key_of(said), environment_digest(os.environ), __version__)
+        if found is not None and found.gone and mends:
+            from cpods.cli.mend import try_mend
+
+            code = try_mend(found, state, root, descriptor, str(said["report"]), int(str(said["jobs"])), started)
+            if code is not None:
+                return code
     finally:
         os.close(descriptor)
     if found is None:

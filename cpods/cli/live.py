@@ -4,12 +4,12 @@ Knows no build; it is told what happens. A build that is over in no time never d
 """
 
 import asyncio
-import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cpods.cli.console import Console
+from cpods.cli.styled import DIM, RED, styled
 from cpods.orders import Execution
 from cpods.session import Done
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _NAMED_MAX = 4
 #: The live line is drawn when something has been running for so long.
 _DELAY_SECONDS = 0.3
-_DIM, _RED = "2", "31"
 
 
 class LiveConsole(Console):
@@ -54,12 +53,12 @@ class LiveConsole(Console):
 
     def progress(self, text: str) -> None:
         """A line above the live one."""
-        self._say(text, _DIM)
+        self._say(text, DIM)
 
     def failed(self, text: str) -> None:
         """An error, in red."""
         self._end()
-        self._say(f"cpods: {text}", _RED)
+        self._say(f"cpods: {text}", RED)
 
     def ended(self, done: Done) -> None:
         """The outcome."""
@@ -73,10 +72,10 @@ class LiveConsole(Console):
 
     def _say(self, text: str, style: str) -> None:
         if self._status is None:
-            print(_styled(text, style), file=sys.stderr, flush=True)
+            print(styled(text, style), file=sys.stderr, flush=True)
         else:
             assert self._terminal is not None
-            self._terminal.print(text, markup=False, style="dim" if style == _DIM else "red")
+            self._terminal.print(text, markup=False, style="dim" if style == DIM else "red")
 
     def _draw(self) -> None:
         self._soon = None
@@ -106,10 +105,3 @@ class LiveConsole(Console):
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-
-
-def _styled(text: str, style: str) -> str:
-    """The text for a terminal; plain for one that knows no styles, and never in colour where NO_COLOR is set."""
-    if os.environ.get("TERM", "dumb") in ("dumb", "unknown") or (style == _RED and os.environ.get("NO_COLOR")):
-        return text
-    return f"\x1b[{style}m{text}\x1b[0m"

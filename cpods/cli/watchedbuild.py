@@ -122,7 +122,7 @@ def build_watched(request: dict[str, Any], link: int) -> int:
         from cpods.cli.rebuild import run
 
         words = [word for word in request["arguments"][1:] if word != "--json"]
-        code = None if flags.force else try_rebuild(words, _tell_json if flags.json_lines else None)
+        code = None if flags.force else try_rebuild(words, _tell_json if flags.json_lines else None, mends=False)
         if code is not None:
             os.write(link, done_message(Outcome(code, "done", (), key_of(flags._asdict()))))
             return code

@@ -98,7 +98,11 @@ def _last(build: "Build", step: str) -> str:
     from cpods.graph import explain
     from cpods.majordomo.account import Reason
     from cpods.majordomo.staleness import as_change
+    from cpods.store import mended
 
+    brought_back = mended.noted(build.parts.state)
+    if brought_back and _is_among(build, step, list(brought_back)):
+        return explain.before(step, brought_back.get(step, "up_to_date"), (), (), "")
     said = build.parts.memory.facts.get(WHY_FACT + step)
     looked_at = build.parts.memory.facts.get(SLICE_FACT)
     if said is not None and looked_at and not _is_among(build, step, looked_at.split("\n")):

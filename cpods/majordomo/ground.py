@@ -73,6 +73,14 @@ def _in_knot(build: Build, step: str) -> bool:
     return unit is None or unit.mirrored
 
 
+def stands_as_made(build: Build, rows: Iterable[Row]) -> bool:
+    """Whether the bytes of every product in the folder are those that its step made, which the store has."""
+    written = build.parts.memory.written
+    return not any(
+        row[0] in written and row[5] and row[5] != written[row[0]].digest and not row[0].endswith(SYNCTEX_ENDINGS) for row in rows
+    )
+
+
 def _results(build: Build) -> list[Result]:
     """Last results of all steps that the goals needed, helpers included."""
     known = build.parts.memory.results

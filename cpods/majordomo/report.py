@@ -14,7 +14,7 @@ from cpods.majordomo.publish import is_published
 from cpods.majordomo.verdict import Ending
 from cpods.model import Problem, Result, Solution
 from cpods.orders import Execution
-from cpods.store.summary import GOALS_SHOWN, Shown, goal_entry
+from cpods.store.summary import GOALS_SHOWN, Shown, counted, goal_entry
 
 VERSION = 1
 _WARNINGS_SHOWN = 3
@@ -151,7 +151,7 @@ def goal_lines(build: Build, report: Mapping[str, Any], only: Container[str] | N
     found: list[Shown] = []
     for goal in report["goals"]:
         if goal["digest"] is not None and (only is None or goal["path"] in only):
-            pages = f", {_counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
+            pages = f", {counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
             solution = solutions.get(goal["path"])
             found.append((goal["path"], [f"{goal['path']}{pages}{_proof(solution)}", *_warnings(solution)]))
         if only is None and len(found) == GOALS_SHOWN:
@@ -159,20 +159,10 @@ def goal_lines(build: Build, report: Mapping[str, Any], only: Container[str] | N
     return found
 
 
-def total_line(report: Mapping[str, Any]) -> str:
-    """What a user is told of the whole at a good end."""
-    steps = report["steps"]
-    ran = sum(1 for entry in report["executions"] if entry["kind"] == "run")
-    if not ran and not steps["cached"]:
-        return "everything is up to date, nothing was run"
-    store = f"{steps['cached']} from the store, {steps['up_to_date']} up to date"
-    return f"{_counted(ran, 'run')}, {store}, {report['seconds']:.1f} s"
-
-
 def _proof(solution: Solution | None) -> str:
     if solution is None or not solution.knot or solution.verdict != "FIXED":
         return ""
-    return f": fixed point, proven in {_counted(solution.passes, 'pass', 'passes')}"
+    return f": fixed point, proven in {counted(solution.passes, 'pass', 'passes')}"
 
 
 def _warnings(solution: Solution | None) -> list[str]:
@@ -184,13 +174,9 @@ def _warnings(solution: Solution | None) -> list[str]:
     if not texts:
         return []
     more = f"; … {len(texts) - _WARNINGS_SHOWN} more, see `cpods log`" if len(texts) > _WARNINGS_SHOWN else ""
-    return [f"  {_counted(len(texts), 'warning')}: {'; '.join(texts[:_WARNINGS_SHOWN])}{more}"]
+    return [f"  {counted(len(texts), 'warning')}: {'; '.join(texts[:_WARNINGS_SHOWN])}{more}"]
 
 
 def _warning(problem: Problem) -> str:
     place = f"{problem.file}:{problem.line}" if problem.file and problem.line else problem.file
     return f"{problem.message} ({place})" if place else problem.message
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -48,7 +48,7 @@ class Slice(NamedTuple):
 
 
 def project_parts(project: Project) -> dict[str, bytes]:
-    """A project as parts of a file of columns, each declaration by itself."""
+    """A project as parts of a file of columns, each declaration by itself; ``plain``: a byte each, 1 for one command line."""
     starts, bodies, size = array("Q", [0]), [], 0
     for index, declared in enumerate(project.declarations):
         where = project.where[index] if index < len(project.where) else ""
@@ -57,7 +57,8 @@ def project_parts(project: Project) -> dict[str, bytes]:
         size += len(body)
         starts.append(size)
     rest = _encode(_Rest(project.settings, project.store, project.file, project.federation))
-    return {"project": packed((rest, starts.tobytes())), "declarations": b"".join(bodies)}
+    plain = bytes(isinstance(declared, kinds.ShellDeclaration) for declared in project.declarations)
+    return {"project": packed((rest, starts.tobytes())), "declarations": b"".join(bodies), "plain": plain}
 
 
 class Parted(Protocol):
@@ -76,16 +77,23 @@ def slice_of(parts: Parted, reach: Reach, wary: Iterable[int], path_of: Callable
     ``wary``: steps of whose outputs their readers see only a part, which those steps' declarations say. Raises ValueError,
     KeyError.
     """
+    steps = steps_of_slice(reach, wary, changed)
+    if steps is None:
+        return None
+    project = _project(parts, sorted({reach.declaration(step) for step in steps}))
+    paths = frozenset(path_of(file) for step in steps for file in (*reach.reads(step), *reach.makes(step)))
+    return Slice(project, steps, frozenset(reach.names[step] for step in steps), paths, len(reach.names))
+
+
+def steps_of_slice(reach: Reach, wary: Iterable[int], changed: Sequence[int]) -> list[int] | None:
+    """The steps that changed files reach, in order; None if the whole is to be looked at."""
     total = len(reach.names)
     if not all(reach.touching(file) for file in changed):  # the project file, above all
         return None
     steps = reach.reached(changed, max(_STEPS_MAX, total // _SHARE_MAX))
     if not steps or len(steps) >= total:
         return None
-    steps = sorted({*steps, *_seen_in_part(reach, steps, wary)})
-    project = _project(parts, sorted({reach.declaration(step) for step in steps}))
-    paths = frozenset(path_of(file) for step in steps for file in (*reach.reads(step), *reach.makes(step)))
-    return Slice(project, steps, frozenset(reach.names[step] for step in steps), paths, total)
+    return sorted({*steps, *_seen_in_part(reach, steps, wary)})
 
 
 def whole_project(parts: Parted) -> Project:

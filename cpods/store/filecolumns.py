@@ -30,6 +30,9 @@ _INODE_MASK = (1 << 63) - 1
 _NUMBERS = 4
 _ROW_BYTES = _NUMBERS * 8
 _GONE = (ABSENT_SIZE, 0, 0, 0)
+#: After so many files that are gone a folder is read: a look at what is not there costs twice a look at what is.
+_MISSED_MAX = 8
+_GONE_SIZE = pack("q", ABSENT_SIZE)
 
 
 class FileColumns:
@@ -92,19 +95,46 @@ class FileColumns:
 
     def differing(self, root: str) -> list[int]:
         """Files whose state is another one now, or proves nothing; their content may still be the same."""
+        gone, doubtful = self.survey(root)
+        return gone + doubtful
+
+    def survey(self, root: str) -> tuple[list[int], list[int]]:
+        """Files that are gone, in order; and others whose state is another one now, or proves nothing."""
         found: list[int] = []
+        gone: list[int] = []
         recorded = self._states
         for place, here in enumerate(self.names):
             start = self.starts[place]
             now = _states(_prefix_of(root, self.folders[place]), here)
             if now != recorded[start * _ROW_BYTES : (start + len(here)) * _ROW_BYTES]:
-                found += self._rows_differing(start, now)
-        found += self.racy.difference(found)
+                for number in self._rows_differing(start, now):
+                    at = (number - start) * _ROW_BYTES
+                    (gone if now[at : at + len(_GONE_SIZE)] == _GONE_SIZE else found).append(number)
+        found += self.racy.difference(found, gone)
         base = self.starts[-1]
         for index, path in enumerate(self.absent):
             if os.access(path if path[0] == "/" else f"{root}/{path}", os.F_OK):
                 found.append(base + index)
+        return gone, found
+
+    def listed(self, numbers: Sequence[int]) -> list[tuple[FilePath, bytes, int]]:
+        """Path, digest without its algorithm, and size of files that were there, given in order."""
+        found: list[tuple[FilePath, bytes, int]] = []
+        place, start, end, width = -1, 0, 0, self._width
+        prefix, names = "", list[str]()
+        for number in numbers:
+            while number >= end:
+                place += 1
+                start, end = self.starts[place], self.starts[place + 1]
+                prefix, names = _joined(self.folders[place], ""), self.names[place]
+            digest = bytes(self._digests[number * width : (number + 1) * width])
+            found.append((prefix + names[number - start], digest, self._numbers[number * _NUMBERS]))
         return found
+
+    @property
+    def algorithm(self) -> str:
+        """The name of the digests' algorithm."""
+        return self._prefix[:-1]
 
     def differs(self, root: str, number: int) -> bool:
         """As :meth:`differing`, of one file."""
@@ -257,17 +287,36 @@ def _states(prefix: str, names: Sequence[str]) -> bytes:
     """Four numbers a file, as the columns have them."""
     numbers: list[int] = []
     look = os.stat
+    missed = 0
     for name in names:
         try:
             now = look(prefix + name)
         except OSError:
             numbers += _GONE
+            missed += 1
+            if missed == _MISSED_MAX:
+                numbers += _states_of_listed(prefix, names[len(numbers) // _NUMBERS :])
+                break
         else:
             numbers += (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
     try:
         return pack(f"{len(numbers)}q", *numbers)
     except PackError:  # an inode beyond 63 bits
         return b"".join(pack("4q", *_state(prefix + name)) for name in names)
+
+
+def _states_of_listed(prefix: str, names: Sequence[str]) -> list[int]:
+    """As :func:`_states`, for a folder from which many files are gone: only what it lists is looked at."""
+    try:
+        listed = set(os.listdir(prefix))
+    except FileNotFoundError:
+        listed = set()
+    except OSError:
+        listed = set(names)
+    numbers: list[int] = []
+    for name in names:
+        numbers += _state(prefix + name) if name in listed else _GONE
+    return numbers
 
 
 def _state(absolute: str) -> tuple[int, int, int, int]:

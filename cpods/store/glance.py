@@ -41,12 +41,16 @@ class Ground:
 
 
 class Look:
-    """What a look at the ground of a build found. ``changed``: numbers of files with another content; none: it still stands."""
+    """What a look at the ground of a build found. ``changed``: numbers of files with another content; none: it still stands.
 
-    def __init__(self, columns: Columns, files: FileColumns, changed: list[int]) -> None:
+    ``gone``: those of them that were there and are not, in order.
+    """
+
+    def __init__(self, columns: Columns, files: FileColumns, changed: list[int], gone: Sequence[int] = ()) -> None:
         self.columns = columns
         self.files = files
         self.changed = changed
+        self.gone = gone
 
     def load(self, part: str) -> Any:
         """A part of what was remembered with it. Raises ValueError, KeyError, OSError."""
@@ -146,8 +150,9 @@ def look(state_folder: str, root: str, key: str, environment: str, version: str)
 def _looked(columns: Columns, root: str) -> Look | None:
     try:
         files = FileColumns.of_parts(columns)
-        changed, renewed = files.changed(root, files.differing(root))
-        return Look(_renewed(columns, files) if renewed else columns, files, changed)
+        gone, doubtful = files.survey(root)
+        changed, renewed = files.changed(root, doubtful)
+        return Look(_renewed(columns, files) if renewed else columns, files, gone + changed, gone)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         columns.close()
         return None
@@ -178,10 +183,12 @@ def remember(
     ground: Ground,
     files: FileColumns | None = None,
     parts: Mapping[str, bytes] | None = None,
+    store: str = "",
 ) -> None:
     """Notes at the end of a build what it stood on, with further ``parts`` of the caller's. Raises OSError.
 
-    ``files``: the columns of ``ground.rows``, if the caller made them already.
+    ``files``: the columns of ``ground.rows``, if the caller made them already. ``store``: the folder of the store that has
+    every product as it stands; the catalogue must be closed then.
     """
     if files is None:
         files = of_rows(ground.rows)
@@ -192,11 +199,26 @@ def remember(
         "environment": environment,
         "stamps": [tuple(stamp) for stamp in ground.stamps],
         "globs": ground.globs,
+        "store": store,
+        "catalogue": catalogue_stamp(state_folder),
     }
     place = place_of(state_folder, key)
     os.makedirs(os.path.dirname(place), exist_ok=True)
     write(place, {"header": packed(header), **files.parts(), **(parts or {})})
     _thin_out(os.path.dirname(place))
+
+
+def catalogue_stamp(state_folder: str) -> list[tuple[int, ...]]:
+    """Tells whether anything was written to the catalogue since. Opens nothing."""
+    found: list[tuple[int, ...]] = []
+    for name in ("catalogue.db", "catalogue.db-wal"):
+        try:
+            now = os.stat(os.path.join(state_folder, name))
+        except OSError:
+            found.append(())
+        else:  # an empty log is as good as none
+            found.append((now.st_size, now.st_mtime_ns, now.st_ino) if now.st_size else ())
+    return found
 
 
 def forget(state_folder: str) -> None:

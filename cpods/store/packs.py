@@ -5,7 +5,6 @@ Knows no session and no pending object; docs/on-disk.md tells the format.
 
 import fcntl
 import os
-import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,6 +16,7 @@ import xxhash
 
 from cpods.store.files import new_file, write_all
 from cpods.store.layout import PACKS
+from cpods.store.packindex import END, TAIL, index_bytes
 
 #: Objects up to this many bytes may be packed.
 MEMBER_BYTES_MAX = 16 << 10
@@ -24,8 +24,6 @@ MEMBER_BYTES_MAX = 16 << 10
 MEMBERS_MIN = 64
 
 _MAGIC = b"cpods pack 1\n"
-_TAIL = struct.Struct(">Q16s8s")  # bytes of the index, its checksum, an end mark
-_END = b"packend\n"
 _ENDING = ".pack"
 _OPEN_MAX = 32
 _RACY_NS = 20_000_000
@@ -72,7 +70,7 @@ def write_pack(temporary: str, objects: Mapping[str, Stored]) -> list[Member]:
         members.append(Member(digest, offset, len(stored.data), stored.executable))
         offset += len(stored.data)
     index = _encode(members)
-    tail = _TAIL.pack(len(index), xxhash.xxh3_64_hexdigest(index).encode(), _END)
+    tail = TAIL.pack(len(index), xxhash.xxh3_64_hexdigest(index).encode(), END)
     with new_file(temporary, 0o444) as target:
         write_all(target, b"".join([_MAGIC, *(stored.data for stored in objects.values()), index, tail]))
     return members
@@ -80,14 +78,10 @@ def write_pack(temporary: str, objects: Mapping[str, Stored]) -> list[Member]:
 
 def read_index(descriptor: int) -> list[Member]:
     """The members of an open pack; none if it is damaged: what it held is missed, and made again."""
-    size = os.fstat(descriptor).st_size
     try:
-        length, checksum, end = _TAIL.unpack(os.pread(descriptor, _TAIL.size, max(0, size - _TAIL.size)))
-        index = os.pread(descriptor, length, size - _TAIL.size - length)
-        if end != _END or len(index) != length or xxhash.xxh3_64_hexdigest(index).encode() != checksum:
-            return []
-        return _decode(index)
-    except (struct.error, msgspec.MsgspecError, OverflowError, OSError):
+        index = index_bytes(descriptor)
+        return [] if index is None else _decode(index)
+    except (msgspec.MsgspecError, OSError):
         return []
 
 

@@ -43,19 +43,37 @@ def lines_of(said: dict[str, Any]) -> list[str]:
     return [*lines, f"… and {said['more']} more goals"] if said["more"] else lines
 
 
-def null_report(found: Look, root: str, seconds: float) -> dict[str, Any]:
-    """The report of a build that had nothing to do. Raises OSError."""
+def null_report(found: Look, root: str, seconds: float, cached: int = 0, hashed: bool = True) -> dict[str, Any]:
+    """The report of a build that had nothing to do, or only to bring the products of some steps back. Raises OSError.
+
+    ``hashed`` False: without goals, for who reads none.
+    """
     report: dict[str, Any] = found.load("summary")["report"]
-    goals, pages = found.load("goals")
+    goals, pages = found.load("goals") if hashed else ((), {})
     steps = report["steps"]["total"]
     return report | {
         "seconds": round(seconds, 3),
         "goals": [goal_entry(root, path, _digest(found, path), pages.get(path)) for path in goals],
-        "steps": {"total": steps, "ran": 0, "cached": 0, "up_to_date": steps},
+        "steps": {"total": steps, "ran": 0, "cached": cached, "up_to_date": steps - cached},
         "executions": [],
         "notes": [],
         "knots": [knot | {"passes": 0} for knot in report["knots"]],
     }
+
+
+def total_line(report: Mapping[str, Any]) -> str:
+    """What a user is told of the whole at a good end."""
+    steps = report["steps"]
+    ran = sum(1 for entry in report["executions"] if entry["kind"] == "run")
+    if not ran and not steps["cached"]:
+        return "everything is up to date, nothing was run"
+    store = f"{steps['cached']} from the store, {steps['up_to_date']} up to date"
+    return f"{counted(ran, 'run')}, {store}, {report['seconds']:.1f} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things in words."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def goal_entry(root: str, path: FilePath, digest: str, pages: int | None, hashed: bool = True) -> dict[str, Any]:

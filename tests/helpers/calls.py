@@ -24,8 +24,8 @@ STEADY = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "TZ": "UTC", "LC_A
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without what would steer cpods, plus ``more``."""
-    found = {name: value for name, value in os.environ.items() if not name.startswith("CPODS_")}
+    """This process's environment without what would steer cpods and what differs from fixture to test, plus ``more``."""
+    found = {name: value for name, value in os.environ.items() if not name.startswith(("CPODS_", "PYTEST_"))}
     return {**found, **STEADY, **more}
 
 

@@ -21,6 +21,8 @@ from cpods.orders import Execution
 from cpods.scheduler.core import Options
 from cpods.session import Call, rebuild
 from cpods.store import glance
+from cpods.store.mending import Unmendable, bring_back
+from cpods.store.missing import missing
 from cpods.store.summary import null_report
 
 ENVIRONMENT = {
@@ -74,15 +76,19 @@ class Sandbox:
     """A folder ``root`` with an environment of its own. ``home`` lies beside it, so that no user's files are seen.
 
     ``cli``: built by the real CLI. ``slices``: as the CLI does it, only what changes reach is looked at, but in this process;
-    ``sliced`` counts how often that was enough, ``null`` how often there was nothing to do. ``meanwhile`` is called at each start
-    and end of a process, if it is built in this process.
+    ``sliced`` counts how often that was enough, ``null`` how often there was nothing to do. ``mends``: products that are gone
+    are brought back without a build where that is all there is to do; ``mended`` counts how often. ``meanwhile`` is called at each
+    start and end of a process, if it is built in this process.
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str] | None = None, cli: bool = False, slices: bool = False) -> None:
+    def __init__(
+        self, root: Path, environment: Mapping[str, str] | None = None, cli: bool = False, slices: bool = False, mends: bool = False
+    ) -> None:
         self.root = root
         self.cli = cli
         self.slices = slices
-        self.sliced = self.null = 0
+        self.mends = mends
+        self.sliced = self.null = self.mended = 0
         self.meanwhile: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True)
         self.environment = {**ENVIRONMENT, "HOME": str(root.parent / "home"), **(environment or {})}
@@ -122,6 +128,9 @@ class Sandbox:
         if look is not None and not look.changed:
             self.null += 1
             return _outcome(null_report(look, str(self.root), 0.0), "", None, {})
+        if look is not None and look.gone and self.mends and (steps := self._mend(look)):
+            self.mended += 1
+            return _outcome(null_report(look, str(self.root), 0.0, steps), "", None, {})
         done = asyncio.run(rebuild(call, self.environment, notes, notes.lines.append))
         build = done.build
         said = "\n".join([*notes.lines, *done.ending.errors, *done.ending.notes])
@@ -139,6 +148,18 @@ class Sandbox:
         if look is not None and look.changed:
             glance.keep(look)
         return look
+
+    def _mend(self, look: glance.Look) -> int:
+        """How many steps' products were brought back, with nothing else to do; 0 if a build has to look."""
+        state = str(self.root / ".cpods")
+        lack = missing(look, state)
+        if lack is None:
+            return 0
+        try:
+            assert bring_back(state, str(self.root), lack.store, lack.wanted)
+        except Unmendable:
+            return 0
+        return len(lack.steps)
 
     def _by_cli(self, goals: tuple[str, ...], seed: str, force: bool) -> Outcome:
         report = self.root.parent / (self.root.name + ".report.json")
@@ -165,7 +186,7 @@ class Sandbox:
     def copy(self, root: Path, with_state: bool = False) -> "Sandbox":
         """The same folder elsewhere; without ``with_state`` none of cpods' memory goes along."""
         shutil.copytree(self.root, root, ignore=None if with_state else shutil.ignore_patterns(".cpods"))
-        return Sandbox(root, self.environment, self.cli, self.slices)
+        return Sandbox(root, self.environment, self.cli, self.slices, self.mends)
 
 
 def _outcome(report: Mapping[str, Any], said: str, done: frozenset[str] | None, owners: Mapping[str, str]) -> Outcome:

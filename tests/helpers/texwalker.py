@@ -124,7 +124,7 @@ class TexWalk:
         self._rng = random.Random(seed)
         features = self._rng.sample([name for name in FEATURES if name not in _RARE and name != "kicked"], k=2)
         self._place = place
-        sandbox = Sandbox(place / "walk", cli=seed % CLI_SHARE == CLI_SHARE - 1, slices=seed % 2 == 0)
+        sandbox = Sandbox(place / "walk", cli=seed % CLI_SHARE == CLI_SHARE - 1, slices=seed % 2 == 0, mends=seed % 2 == 0)
         self._scene = _Scene(TexWorld(tuple(features)), sandbox, [])
         self._lying: dict[str, bytes] = {}
         self._references: dict[TexWorld, Reference] = {}

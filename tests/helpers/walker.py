@@ -44,7 +44,8 @@ class ShellWalk:
         (place / "bin").mkdir(parents=True)
         self._environment = {"PATH": f"{place / 'bin'}:{ENVIRONMENT['PATH']}"}
         cli = seed % CLI_SHARE == CLI_SHARE - 1
-        sandbox = Sandbox(place / "walk", self._environment, cli, slices=not cli and seed % SLICES_SHARE == 0)
+        slices = not cli and seed % SLICES_SHARE == 0
+        sandbox = Sandbox(place / "walk", self._environment, cli, slices, mends=slices)
         self.scene = Scene(self.first, sandbox, [])
         self._lying = ShellWorld({}, ())
         self._references: dict[str, Reference] = {}

@@ -50,6 +50,7 @@ def _load_all() -> None:
     """Everything that a build loads: by a build, since a user of another id might not even be able to read our Python."""
     import difflib  # noqa: F401  only mistakes load it
 
+    import cpods.cli.mend  # noqa: F401  only who deletes products loads it
     import cpods.store.catalogue  # noqa: F401  only what makes room in a store, or comes upon a store of old, loads it
     from cpods.cli.app import app
     from cpods.cli.interrupts import heard_again
