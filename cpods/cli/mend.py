@@ -57,7 +57,7 @@ def _mend(found: Look, state: str, root: str, lock: int, report_file: str, jobs:
             return None
         _sign(lock)
         restored = set(lack.steps)
-        mended.note(state, _names(lack, restored), [name for step, name in enumerate(lack.names) if step not in restored])
+        mended.note(state, _names(lack, lack.steps), [name for step, name in enumerate(lack.names) if step not in restored])
     except _DAMAGES:
         return None
     interrupts = _Interrupts()
@@ -69,9 +69,8 @@ def _mend(found: Look, state: str, root: str, lock: int, report_file: str, jobs:
         return None
     if not is_whole:
         mended.forget(state)
-    _progress(lack.names[first], len(lack.steps) - 1)
-    if not is_whole:
         return _interrupted(report_file, found, time.monotonic() - started)
+    _progress(lack.names[first], len(lack.steps) - 1)
     report = null_report(found, root, time.monotonic() - started, len(lack.steps), bool(report_file))
     sys.stdout.write("\n".join([*lines, total_line(report)]) + "\n")
     sys.stdout.flush()

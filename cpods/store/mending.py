@@ -52,7 +52,7 @@ def bring_back(state: str, root: str, store: str, wanted: Sequence[Wanted], over
     """Makes all these files, which must not be there. Raises Unmendable.
 
     Each is made in its place; should this process be killed, the journal in the folder ``state`` has the next call remove
-    them. ``over``: as soon as anything is in it no further file is made, and the answer is False.
+    them. ``over``: as soon as anything is in it no further file is made; if some were left to make, the answer is False.
     """
     try:
         _make_folders(root, wanted)
@@ -75,7 +75,7 @@ def bring_back(state: str, root: str, store: str, wanted: Sequence[Wanted], over
         journal.close()
     if work.error is not None:
         raise Unmendable(str(work.error)) from work.error
-    return not over
+    return len(work.made) == len(wanted)
 
 
 class _Journal:
@@ -108,12 +108,12 @@ class _Journal:
 
 
 class _Work:
-    """Files being made, by two threads if they are many. ``error``: the first; then no more are made."""
+    """Files being made, by two threads if they are many. ``made``: so far; ``error``: the first; then no more are made."""
 
     def __init__(self, over: Sized) -> None:
         self.error: Exception | None = None
         self._over = over
-        self._made: list[str] = []
+        self.made: list[str] = []
 
     def make(self, items: Sequence[Item], read: Read) -> None:
         """Makes these, or as many as can be until something is wrong."""
@@ -136,7 +136,7 @@ class _Work:
             done.release()
 
     def _make_all(self, todo: Iterator[Item], read: Read) -> None:
-        made, over, write = self._made.append, self._over, os.write
+        made, over, write = self.made.append, self._over, os.write
         try:
             for absolute, digest, mode, path, start, size in todo:
                 if over or self.error is not None:
@@ -156,7 +156,7 @@ class _Work:
     def undo(self) -> bool:
         """Removes what was made; False if something is left."""
         left = False
-        for absolute in self._made:
+        for absolute in self.made:
             try:
                 os.unlink(absolute)
             except FileNotFoundError:
