@@ -65,9 +65,10 @@ def bring_back(state: str, root: str, store: str, wanted: Sequence[Wanted], over
         for read, items in sources:
             with read:
                 work.make(items, read)
-        if work.error is None:
-            journal.clear()
-        elif work.undo():
+    except OSError as error:
+        work.error = error
+    try:
+        if work.error is None or work.undo():
             journal.clear()  # else the next call removes what is left
     except OSError as error:
         work.error = work.error or error
@@ -123,7 +124,10 @@ class _Work:
             return
         done = _thread.allocate_lock()
         done.acquire()
-        _thread.start_new_thread(self._make_beside, (todo, read, done))
+        try:
+            _thread.start_new_thread(self._make_beside, (todo, read, done))
+        except RuntimeError:  # the user may have no more
+            done.release()
         try:
             self._make_all(todo, read)
         finally:

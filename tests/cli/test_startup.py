@@ -51,6 +51,17 @@ def test_a_shell_step_that_runs_needs_little(tmp_path: Path) -> None:
     check(tmp_path, LIBRARIES | PARTS | TEX, "-j2", "--report", "report.json")
 
 
+def test_deleted_outputs_need_next_to_nothing(tmp_path: Path) -> None:
+    text = '[[step]]\nname = "a"\nrun = "cp start.txt mid.txt"\ninputs = ["start.txt"]\noutputs = ["mid.txt"]\n'
+    (tmp_path / "cpods.toml").write_text(text)
+    check(tmp_path, set())
+    (tmp_path / "mid.txt").unlink()
+    found = loaded(tmp_path)
+    assert (tmp_path / "mid.txt").read_text() == "2\n"
+    own = {"cpods.session", "cpods.model", "cpods.digest", "cpods.store.packs", "cpods.store.quickcatalogue"}
+    assert found & (LIBRARIES | PARTS | TEX | own | {"msgspec", "sqlite3", "asyncio", "threading", "json", "socket", "signal"}) == set()
+
+
 def test_nor_does_a_circle_that_is_iterated(tmp_path: Path) -> None:
     (tmp_path / "cpods.toml").write_text(circle("n > 3 ? n : n + 1"))
     check(tmp_path, LIBRARIES | PARTS | TEX, "--until-stable")
