@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from cpods import digest
+from cpods.chefs.figurenames import Names, Reader, unnamed
 from cpods.chefs.shell import ShellChef
 from cpods.digest import ABSENT
 from cpods.globs import expand, literal_folder
 from cpods.ids import GLOB_FACT, FilePath
-from cpods.model import Artefact, Step, Version
+from cpods.model import Artefact, Result, Step, Version
 from cpods.ports import Chef, Objects, Workspace
 
 _SHELL = ShellChef()
@@ -19,16 +20,28 @@ NOTHING: Mapping[FilePath, Version | None] = {}
 
 
 class Eyes:
-    """Edge digests over one workspace. ``producers``: steps by the outputs whose insignificant lines they declare."""
+    """Edge digests over one workspace. ``producers``: steps by the outputs whose insignificant lines they declare.
 
-    def __init__(self, folder: Workspace, objects: Objects, chefs: Mapping[str, Chef], producers: Mapping[FilePath, Step]) -> None:
+    ``last``: the last result of a step by its name, a hint what it reads.
+    """
+
+    def __init__(
+        self,
+        folder: Workspace,
+        objects: Objects,
+        chefs: Mapping[str, Chef],
+        producers: Mapping[FilePath, Step],
+        last: Callable[[str], Result | None] = lambda name: None,
+    ) -> None:
         self._folder = folder
         self._objects = objects
         self._chefs = chefs
         self._producers = producers
+        self._last = last
         self._memo: dict[tuple[str, str], str] = {}
         self._plains: dict[tuple[str, str], Version | None] = {}
         self._listing: set[FilePath] | None = None
+        self._texts = Reader()
 
     def appeared(self, path: FilePath) -> None:
         """A file is in the folder now that may not have been there when it was listed."""
@@ -84,23 +97,52 @@ class Eyes:
         views = tuple((name, self._filtered(names[name], name, path, artefact.digest, artefact)) for name in sorted(names))
         return Version(artefact.digest, artefact.size, views)
 
-    def substituted(self, step: Step, overlay: Mapping[FilePath, Version | None], hidden: AbstractSet[FilePath]) -> dict[FilePath, Version]:
-        """Files that ``step`` must get as its filter leaves them, since it copies the rest without reading it.
+    def substituted(
+        self,
+        step: Step,
+        overlay: Mapping[FilePath, Version | None],
+        hidden: AbstractSet[FilePath],
+        without: AbstractSet[FilePath] = frozenset(),
+    ) -> dict[FilePath, Version]:
+        """Files that ``step`` must get as its filter leaves them, since it copies the rest without reading it; none of ``without``.
 
         A figure's dates are copied into the document by the engine: only with blanked ones the result is a function of
         what the engine sees.
         """
+        found: dict[FilePath, Version] = {}
+        for path in self._figures(step, overlay, hidden):
+            plain = None if path in without else self._plain(step, path, overlay)
+            if plain is not None:
+                found[path] = plain
+        return found
+
+    def withheld(self, step: Step, overlay: Mapping[FilePath, Version | None], hidden: AbstractSet[FilePath]) -> frozenset[FilePath]:
+        """Files of the project that ``step`` would get through its filter, but is not likely to look for.
+
+        A run without them is as good if it turns out not to have looked for any. So nobody reads, filters and copies all the
+        manuals that lie beside a document.
+        """
+        withholds: Callable[[Step], bool] = getattr(self._chefs[step.chef], "withholds", lambda step: False)
+        if not withholds(step):
+            return frozenset()
+        last = self._last(step.name)
+        known = {read.path for read in last.reads} if last is not None else set()
+        figures = [path for path in self._figures(step, overlay, hidden) if path not in overlay and path not in known]
+        texts = {*(self._listing or ()), *overlay} - (hidden - overlay.keys())
+
+        def names_of(path: FilePath) -> Names:
+            return self._texts.names(self.raw(path, overlay, hidden), lambda: self._bytes(path, overlay))
+
+        return frozenset(unnamed(figures, step.main, texts, names_of))
+
+    def _figures(self, step: Step, overlay: Mapping[FilePath, Version | None], hidden: AbstractSet[FilePath]) -> list[FilePath]:
+        """What is there for a step to see through a filter whose rest it copies, sorted."""
         names: frozenset[str] = getattr(self._chefs[step.chef], "substituted", frozenset())
         endings: tuple[str, ...] = getattr(self._chefs[step.chef], "substituted_endings", ())
-        found: dict[FilePath, Version] = {}
         if not names:
-            return found
-        for path in sorted({*self._listed(), *overlay}):
-            if path.endswith(endings) and path not in hidden - overlay.keys() and self.filter_for(step, path) in names:
-                plain = self._plain(step, path, overlay)
-                if plain is not None:
-                    found[path] = plain
-        return found
+            return []
+        found = sorted(path for path in {*self._listed(), *overlay} if path.endswith(endings))
+        return [path for path in found if path not in hidden - overlay.keys() and self.filter_for(step, path) in names]
 
     def _plain(self, step: Step, path: FilePath, overlay: Mapping[FilePath, Version | None]) -> Version | None:
         """What the step's filter leaves of a file, stored; None if that is all of it. Looked at once for each content:

@@ -167,7 +167,7 @@ class Site:
         assert self.catalogue is not None
         registry = chefs()
         toolbox = MachineToolbox(self.environment)
-        eyes = Eyes(self.folder, self.objects, registry, producers)
+        eyes = Eyes(self.folder, self.objects, registry, producers, lambda name: self.memory.results.get(name))
         ledger = BuildLedger(project_id(self.where.state), self.objects, self.results, self.catalogue, journal)
         mirrors: dict[tuple[str, int], MirrorLike] = {}
 

@@ -145,6 +145,8 @@ class _HelperChef:
 
     name = ""
     version = 1
+    #: No run opens a figure: those in its folder may be as any other step left them.
+    ignores_figures = True
 
     def plan(self, declaration: Declaration, index: int, listing: Sequence[FilePath], recorded: Mapping[str, Remembered]) -> Sequence[Step]:
         """Nothing: helpers are asked for by the engine's outputs."""

@@ -68,6 +68,10 @@ class EngineChef:
         """An included PDF without its dates and /ID, which no engine copies; everything else byte for byte."""
         return pdfview.FILTER if path.endswith((".pdf", ".PDF")) and path not in step.outputs else ""
 
+    def withholds(self, step: Step) -> bool:
+        """Whether a run tells of every figure that it looks for: then those that no text names may be left out of the first."""
+        return not option(step, "unseen_lookups")
+
     def filter(self, name: str, path: FilePath, data: bytes) -> bytes:
         """``pdf``: the bytes with the dates and /ID blanked."""
         return pdfview.without_dates(data) if name == pdfview.FILTER else data

@@ -127,6 +127,8 @@ class _TracedChef:
     name = ""
     version = 1
     tools: tuple[str, ...] = ()
+    #: As of bibtex and biber.
+    ignores_figures = True
 
     def plan(self, declaration: Declaration, index: int, listing: Sequence[FilePath], recorded: Mapping[str, Remembered]) -> Sequence[Step]:
         """Nothing: helpers are asked for by the engine's outputs."""

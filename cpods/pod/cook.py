@@ -120,6 +120,7 @@ class Pod:
         self._diary = diary
         self._state = state
         self._lanes: dict[str, set[int]] = {}
+        self._laid: dict[str, tuple[Mapping[FilePath, Version], frozenset[FilePath]]] = {}
         self._last_environment: tuple[Variables, Variables] = ((), ())
 
     async def cook(self, order: Order) -> Cooked:
@@ -148,8 +149,26 @@ class Pod:
             taken.discard(lane)
 
     async def _in_lane(self, order: Order, mirror: MirrorLike) -> Cooked:
-        given = self._eyes.substituted(order.step, order.overlay, order.hidden)
-        mirror.prepare({**order.overlay, **given}, order.hidden)
+        """Without the figures that the step is not likely to look for; if it does look for one, again with all of them."""
+        withheld = self._eyes.withheld(order.step, order.overlay, order.hidden)
+        cooked = await self._in_prepared(order, mirror, withheld)
+        if withheld.isdisjoint(cooked.reads):
+            return cooked
+        again = await self._in_prepared(order, mirror, frozenset())
+        earlier = (cooked.execution,) if cooked.execution is not None else ()
+        return msgspec.structs.replace(again, earlier=(*earlier, *again.earlier))
+
+    def _figures(self, order: Order, withheld: frozenset[FilePath]) -> tuple[Mapping[FilePath, Version], frozenset[FilePath]]:
+        """(what a step gets as its filter leaves it, what it does not get); for a step that opens no figures as the one before it."""
+        if getattr(self._chefs[order.step.chef], "ignores_figures", False):
+            return self._laid.get(order.knot, ({}, frozenset()))
+        given = self._eyes.substituted(order.step, order.overlay, order.hidden, withheld)
+        self._laid[order.knot] = given, withheld
+        return given, withheld
+
+    async def _in_prepared(self, order: Order, mirror: MirrorLike, withheld: frozenset[FilePath]) -> Cooked:
+        given, without = self._figures(order, withheld)
+        mirror.prepare({**order.overlay, **given, **dict.fromkeys(without)}, order.hidden)
         for path in order.step.outputs:  # a tool finds the folders of its outputs, as in the project folder
             os.makedirs(os.path.dirname(os.path.join(mirror.root, path)), exist_ok=True)
         view = mirror.view()
@@ -157,6 +176,8 @@ class Pod:
         exit = await self._execute_noted(order, mirror.root)
         observed = debian.named(self._chefs[order.step.chef].observe(order.step, view, exit), exit)
         seen = {*observed.reads, *observed.absent}
+        if not withheld.isdisjoint(seen):
+            return Cooked(self._execution(order, exit), None, reads=tuple(sorted(seen)))
         untouched = [path for path in observed.reads if path not in order.overlay and not is_outside(path) and path not in observed.writes]
         moved = [path for path in untouched if path not in given and mirror.digest(path) != self._folder.digest(path)]
         moved += [path for path in untouched if path in given and self._refresh_differs(path)]

@@ -5,6 +5,7 @@ Knows no transport and no slot: what a file holds is read from the store.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 import msgspec
@@ -13,7 +14,7 @@ from cpods.digest import ABSENT, of_file
 from cpods.errors import UsageError
 from cpods.eyes import Eyes
 from cpods.ids import FilePath, is_outside
-from cpods.model import Step
+from cpods.model import Step, Version
 from cpods.net.messages import Input, Listing
 from cpods.ports import Chef, Objects
 from cpods.store.files import read_or_none, stat_regular
@@ -136,6 +137,10 @@ class PodEyes(Eyes):
         if memory is not None:
             self._memo = memory._memo
             self._plains = memory._plains
+
+    def withheld(self, step: Step, overlay: Mapping[FilePath, Version | None], hidden: AbstractSet[FilePath]) -> frozenset[FilePath]:
+        """Nothing: what is not likely to be looked for was not brought here either, unless it is small."""
+        return frozenset()
 
 
 def _maker(path: FilePath, patterns: tuple[str, ...]) -> Step:
