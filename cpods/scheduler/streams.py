@@ -15,8 +15,9 @@ from cpods.scheduler.reactor import Reactor
 _READ_BYTES = 64 << 10
 #: A pipe holds at most this much when its writers are gone or not ours any more.
 _PIPE_BYTES_MAX = 1 << 20
-#: After so many blocks in a row of less than this, a program is read only every so often.
-_PIECE_BYTES, _PIECES_MAX, _PAUSE_SECONDS = 4 << 10, 16, 0.01
+#: After so many blocks in a row of less than this, a program is read only every so often: its pipe is to hold what comes meanwhile.
+_PIECE_BYTES, _PIECES_MAX = 4 << 10, 16
+_PAUSE_SECONDS, _PAUSE_SECONDS_NARROW = 0.05, 0.01
 
 
 class Capture:
@@ -68,6 +69,7 @@ class Stream:
         self._open = False
         self._watched = False
         self._pieces = 0
+        self._is_wide = False
         self._timer: asyncio.TimerHandle | None = None
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         fcntl.fcntl(self._reader, fcntl.F_SETFL, os.O_NONBLOCK)
@@ -110,7 +112,16 @@ class Stream:
         self._pieces = 0
         if self._watched and self._timer is None:
             self._reactor.forget(self._reader)
-            self._timer = self._reactor.loop.call_later(_PAUSE_SECONDS, self._resume)
+            self._is_wide = self._is_wide or self._widened()
+            self._timer = self._reactor.loop.call_later(_PAUSE_SECONDS if self._is_wide else _PAUSE_SECONDS_NARROW, self._resume)
+
+    def _widened(self) -> bool:
+        """Whether the pipe could be made to hold as much as any may."""
+        try:
+            fcntl.fcntl(self._reader, fcntl.F_SETPIPE_SZ, _PIPE_BYTES_MAX)
+        except OSError:  # the user has too many such pipes
+            return False
+        return True
 
     def _resume(self) -> None:
         self._timer = None

@@ -191,6 +191,14 @@ class TestOutput:
         assert len(exit.stdout) < (1 << 20) + 100
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 16 << 10
 
+    def test_line_by_line_loses_nothing(self) -> None:
+        """It is read in gulps then, out of a wider pipe; some 3 MiB are more than that holds."""
+        lines = b"".join(b"kdebug: line %d of a search, as an engine says it\n" % number for number in range(60_000))
+        exit = execute(
+            python("import os\nfor n in range(60_000): os.write(2, b'kdebug: line %d of a search, as an engine says it\\n' % n)")
+        )
+        assert exit.stderr == lines
+
     def test_reopening_a_stream_loses_nothing(self) -> None:
         exit = execute(shell("echo one >&2; echo two | tee /dev/stderr; echo three >/dev/stderr; echo four >&2"))
         assert exit.stderr == b"one\ntwo\nthree\nfour\n"
