@@ -89,6 +89,7 @@ def owners(info: str, trees: Sequence[str]) -> list[str]:
 
 def dpkg_packages(status: str, info: str, trees: Sequence[str]) -> PackageList | None:
     """The owners by dpkg, None if there is no dpkg database."""
+    stamps = stamp(status), stamp(info)  # before they are read: what changes meanwhile shows
     try:
         with open(status, "rb") as file:
             data = file.read()
@@ -97,7 +98,7 @@ def dpkg_packages(status: str, info: str, trees: Sequence[str]) -> PackageList |
     names = owners(info, trees)
     known = versions(data, names)
     found = sorted((name, known[name]) for name in names if name in known)
-    return PackageList(tuple(found), (stamp(status), stamp(info)))
+    return PackageList(tuple(found), stamps)
 
 
 def tlpdb_packages(database: str) -> PackageList | None:

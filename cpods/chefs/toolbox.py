@@ -6,6 +6,7 @@ Knows no chef; reads files only and starts no process.
 import os
 from collections.abc import Mapping, Sequence
 
+from cpods.chefs import ownersfile
 from cpods.chefs.packages import PackageList, dpkg_packages, first_existing, stamp, tlpdb_packages
 from cpods.digest import ABSENT, of_file, of_parts
 
@@ -88,7 +89,9 @@ class MachineToolbox:
     def _owners(self, trees: tuple[str, ...]) -> str:
         status = self._environment.get(STATUS_VARIABLE) or _STATUS
         info = os.path.join(os.path.dirname(status), "info")
-        listed = dpkg_packages(status, info if os.path.isdir(info) else _INFO, trees)
+        info = info if os.path.isdir(info) else _INFO
+        kept = ownersfile.place(self._environment, (status, info, *trees))
+        listed = ownersfile.recalled(kept, lambda: dpkg_packages(status, info, trees))
         if listed is None or not listed.packages:
             database = first_existing([os.path.join(os.path.dirname(tree), "tlpkg", "texlive.tlpdb") for tree in self._tex_roots(trees)])
             listed = tlpdb_packages(database) if database else listed

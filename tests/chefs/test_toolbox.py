@@ -46,7 +46,7 @@ def step(engine: str = "pdflatex") -> Step:
 
 
 def toolbox(status: str | Path | None = None, **more: str) -> MachineToolbox:
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **more}
+    environment = {"PATH": os.environ["PATH"], "HOME": "", **more}
     return MachineToolbox(environment | ({STATUS_VARIABLE: str(status)} if status else {}))
 
 
@@ -87,6 +87,28 @@ def test_without_dpkg_texlive_s_own_database_serves(tmp_path: Path) -> None:
     assert listed is not None
     assert listed.packages == (("amsmath", "123"), ("graphics", "7"))
     assert tlpdb_packages(str(tmp_path / "none")) is None
+
+
+def test_owners_are_kept_for_the_user_while_the_records_stay_as_they_were(tmp_path: Path) -> None:
+    status, home = database(tmp_path), tmp_path / "home"
+    listing = tmp_path / "info" / "texlive-base.list"
+
+    def owners(**environment: str) -> str:
+        return toolbox(status, HOME=str(home), **environment).packages(["/usr/share/texlive"])
+
+    first = owners()
+    (kept,) = (home / ".cache" / "cpods" / "owners").iterdir()
+    listing.write_bytes(listing.read_bytes()[:10])  # not as dpkg would: the folder stays as it was
+    assert owners() == first
+    kept.write_bytes(b"{")
+    assert owners() != first
+    (tmp_path / "info" / "libx:amd64.list").rename(tmp_path / "info" / "liby.list")
+    listing.write_text("/usr/share\n/usr/share/texlive/x\n")
+    assert owners() == first
+    status.write_bytes(STATUS.replace(b"2022-3", b"2023-1"))
+    assert owners() != first
+    (home / ".cache" / "cpods" / "owners").chmod(0o500)
+    assert owners(XDG_CACHE_HOME="relative") == owners(XDG_CACHE_HOME="/dev/null") == owners()
 
 
 def test_the_same_machine_gives_the_same_fingerprint(copied_status: Path) -> None:
