@@ -1,19 +1,19 @@
 """Which figures a document's texts name: a hint what an engine is going to open.
 
-Knows text only. Where a figure is named in no way that is seen here (``#1-plot``), the hint costs a run, never a result.
+Knows text only. Where a figure is named in no way that is seen here (``#1lo#2``), the hint costs a run, never a result.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from cpods.ids import FilePath
 
-_TEXTS = (".tex", ".ltx", ".def", ".cfg", ".tikz", ".pgf", ".texi", ".txi", ".mkii", ".bbl")
+_TEXTS = (".tex", ".ltx", ".def", ".cfg", ".tikz", ".pgf", ".texi", ".txi", ".pdf_tex", ".bbl")
 _PACKAGES = (".sty", ".cls", ".clo")
 _TEXT_BYTES_MAX = 1 << 20
 _ALL_BYTES_MAX = 8 << 20
-_COMMENT = re.compile(rb"(?<!\\)%[^\n]*")
+_COMMENT = re.compile(rb"%(?<!\\%)[^\n]*")  # the sign first, so that the search can skip to it
 #: What names no file, or one of the packages.
 _OTHERWISE = re.compile(
     rb"\\(?:(begin|end|label|ref|eqref|pageref|cite|citep|citet|section|subsection|text..|emph)"
@@ -23,33 +23,39 @@ _OTHERWISE = re.compile(
 #: A whole part of a command's arguments, or of a path in it: ``{part}``, ``[key=part, ...]``, ``{folder/part}``.
 _PART = re.compile(rb"[{\[,=\"/][ \t\r\n]*([^{}\[\],=\"/\\#\n]{1,200}?)[ \t\r\n]*(?=[}\],\"])")
 _BARE_INPUT = re.compile(rb"\\(?:input|openin\d*=?|epsfbox|image)\s+([^\s{}\\]+)")
-#: The literal head of a name that goes on with a macro or an argument: ``\includegraphics[...]{figures/page-\number``.
-_HEAD = re.compile(
-    rb"\\(?:includegraphics|includepdf|includestandalone|pgfimage|input|include)\b\*?\s*(?:\[[^\]]*\]\s*)?\{([^{}\\#]*)[\\#]"
-)
+_DRAWS = rb"\\(?:includegraphics|includepdf|includestandalone|pgfimage|input|include)\b\*?\s*(?:\[[^\]]*\]\s*)?\{"
+#: The literal head of a name that goes on with a macro, an argument or a number: ``{figures/page-\\number``, ``{12}{frame-}{0}{9}``.
+_HEAD = re.compile(_DRAWS + rb"([^{}\\#]*)[\\#]")
+_OPEN_END = re.compile(rb"[-_](?=[}#])")
+_OPEN = re.compile(rb"[^{}\[\],=\"/\\#\s]+\Z")
+_NAME_BYTES_MAX = 200
+#: The literal end of one that begins so: ``{#1-plot}``, ``{\\jobname-plot.pdf}``.
+_TAIL = re.compile(_DRAWS + rb"[^{}]{0,200}?(?:\\[A-Za-z@]{1,40}\s*|#\d)([^{}\\#/]{1,200})\}")
 
 
 class Names(NamedTuple):
-    """What a text names: files and packages by names without folder and ending, and heads of names that it computes."""
+    """What a text names: files and packages by names without folder and ending, and heads and tails of names that it computes."""
 
     files: frozenset[bytes]
     packages: frozenset[bytes]
     heads: tuple[bytes, ...]
+    tails: tuple[bytes, ...]
 
 
 def names(text: bytes) -> Names:
     """Everything in a text that may be a file's name.
 
-    >>> found = names(rb"\\usepackage{own}\\input{a/b.c}\\pic[x=d]{e f}\\includegraphics{g/h-\\i} j")
-    >>> sorted(found.files), sorted(found.packages), found.heads
-    ([b'b', b'b.c', b'd', b'e f'], [b'own'], (b'h-',))
+    >>> found = names(rb"\\usepackage{own}\\input{a/b.c}\\pic[x=d]{e f}\\includegraphics{g/h\\i} j \\includegraphics{#1k}")
+    >>> sorted(found.files), sorted(found.packages), found.heads, found.tails
+    ([b'b', b'b.c', b'd', b'e f'], [b'own'], (b'h',), (b'k',))
     """
     plain = _COMMENT.sub(b"", text)
     packages = {name.strip() for aside, group in _OTHERWISE.findall(plain) if not aside for name in group.split(b",")}
     plain = _OTHERWISE.sub(b"", plain)
     files = {*_PART.findall(plain), *(name.rpartition(b"/")[2] for name in _BARE_INPUT.findall(plain))}
-    heads = {head.rpartition(b"/")[2].strip() for head in _HEAD.findall(plain)} - {b""}
-    return Names(_with_stems(files), _with_stems(packages), tuple(sorted(heads)))
+    heads = {head.rpartition(b"/")[2].strip() for head in (*_HEAD.findall(plain), *_open(plain))} - {b""}
+    tails = {_without_ending(tail.strip()) for tail in _TAIL.findall(plain)} - {b""}
+    return Names(_with_stems(files), _with_stems(packages), tuple(sorted(heads)), tuple(sorted(tails)))
 
 
 def unnamed(
@@ -91,7 +97,18 @@ class Reader:
 
 def _with_stems(found: Iterable[bytes]) -> frozenset[bytes]:
     whole = set(found)
-    return frozenset(whole | {name.rpartition(b".")[0] for name in whole if b"." in name})
+    return frozenset(whole | {_without_ending(name) for name in whole})
+
+
+def _without_ending(name: bytes) -> bytes:
+    return name.rpartition(b".")[0] if b"." in name else name
+
+
+def _open(text: bytes) -> Iterator[bytes]:
+    """Words that end as a name does which a number is to follow."""
+    for end in _OPEN_END.finditer(text):
+        if word := _OPEN.search(text[max(0, end.end() - _NAME_BYTES_MAX) : end.end()]):
+            yield word[0]
 
 
 def _stem(path: FilePath) -> bytes:
@@ -99,4 +116,4 @@ def _stem(path: FilePath) -> bytes:
 
 
 def _is_named(stem: bytes, known: Names) -> bool:
-    return stem in known.files or stem.startswith(known.heads)
+    return stem in known.files or stem.startswith(known.heads) or stem.endswith(known.tails)

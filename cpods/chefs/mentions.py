@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cpods.model import Step
 
 _COMMAND = re.compile(rb"\\([A-Za-z@]+)\*?\s*(?:\[[^\]\n]*\]\s*)*\{([^{}\n]{1,500})\}")
-_COMMENT = re.compile(rb"(?<!\\)%[^\n]*")
+_COMMENT = re.compile(rb"%(?<!\\%)[^\n]*")
 #: Commands that read sources: a document of its own may also be a part of another one.
 _TAKES_SOURCES = frozenset(
     {b"input", b"include", b"subfile", b"subfileinclude", b"InputIfFileExists", b"subimport", b"import", b"label", b"ref"}

@@ -19,7 +19,7 @@ _TEXTS = (".tex", ".ltx", ".sty", ".cls", ".lua", ".def", ".cfg", ".texi", ".txi
 #: A word with an ending, or (behind a job's name: ``tex.jobname .. "-data.txt"``) the end of one in quotes.
 _NAME = re.compile(r"(?<![\w./\\-])(?:\.{0,2}/)?[\w-][\w./-]*\.[A-Za-z]\w{0,5}(?![\w/])")
 _END = re.compile(r"[\"'](?P<end>[\w-]*\.[A-Za-z]\w{0,5})[\"']")
-_COMMENT = re.compile(r"(?m)(?<!\\)%[^\n]*")
+_COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 
 
 def named(texts: Iterable[FilePath], read: Callable[[FilePath], bytes | None], cwd: str, jobname: str) -> list[FilePath]:

@@ -22,6 +22,10 @@ def left(texts: dict[str, bytes], main: str = "a.tex") -> set[str]:
         (b"\\newcommand\\fig[1]{\\includegraphics{figures/page-#1}}", {"figures/page-1.pdf"}),
         (b"\\graphicspath{{figures/}}\\includegraphics\n  {page-1}", {"figures/page-1.pdf"}),
         (rb'\includegraphics{two words}\includegraphics{"a.b"}', {"two words.PDF", "a.b.pdf"}),
+        (rb"\includegraphics[page=2]{#1-1}\includegraphics{\jobname ot.pdf}", {"figures/page-1.pdf", "plot.pdf"}),
+        (rb"\includegraphics{\folder plot}\includegraphics{\folder/manual}", {"plot.pdf", "manual.pdf"}),
+        (rb"\animategraphics{12}{figures/page-}{1}{9}", {"figures/page-1.pdf"}),
+        (rb"\newcommand\own[1]{\drawn{page-#1}}\includegraphics{#1}\includegraphics{#1.pdf}", {"figures/page-1.pdf"}),
         (rb"@image{plot,2cm}", {"plot.pdf"}),
         (rb"\epsfbox plot.pdf ", {"plot.pdf"}),
         (b"the plot in the manual % {plot}", set()),
@@ -39,7 +43,8 @@ def test_texts_that_are_named_are_looked_into() -> None:
         "own.cls": rb"\logo{plot}",
         "parts/one.tex": rb"\input{three.tex}\input{a}",
         "two.tex": b"{manual}",
-        "three.tex": b"{a.b}",
+        "three.tex": rb"\input{figures/a.pdf_tex}",
+        "figures/a.pdf_tex": rb"\put(0,0){\includegraphics[page=1]{a.b.pdf}}",
         "page-1.tex": rb"\usepackage{own}{page-1}",
     }
     assert left(texts) == {"figures/page-1.pdf", "two words.PDF"}

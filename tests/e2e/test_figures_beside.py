@@ -8,7 +8,7 @@ from tests.helpers.minipdf import pdf
 from tests.helpers.sandbox import Sandbox
 
 _NAMED = r"\includegraphics[width=3cm]{plot}"
-_COMPUTED = r"\newcommand\drawn[1]{\includegraphics[width=3cm]{#1ot}}\drawn{pl}"
+_COMPUTED = r"\newcommand\drawn[2]{\includegraphics[width=3cm]{#1lo#2}}\drawn{p}{t}"
 
 
 def dated(colour: str, year: int) -> bytes:
