@@ -40,6 +40,8 @@ class ObjectStore:
         self._session_descriptor = -1
         self._opening = threading.Lock()
         self._committing = threading.Lock()
+        #: Held where a pending object ceases to be one: a commit in a thread renames it, its owner meanwhile may drop it.
+        self._leaving = threading.Lock()
         self._count = itertools.count()
 
     def put_file(self, path: str) -> Artefact:
@@ -130,7 +132,8 @@ class ObjectStore:
         """Forgets those of the objects that were put and are not committed yet; returns their digests."""
         dropped = set()
         for digest in digests:
-            temporary = self._pending.pop(digest, None)
+            with self._leaving:
+                temporary = self._pending.pop(digest, None)
             if temporary is not None:
                 os.unlink(temporary)
                 dropped.add(digest)
@@ -139,7 +142,7 @@ class ObjectStore:
     def commit(self) -> None:
         """Makes all that was put durable and visible: one syncfs, then the renames. Raises OSError; call it again then.
 
-        May be called in a thread while others put and read; one commit at a time.
+        May be called in a thread while others put, read and discard; one commit at a time.
         """
         with self._committing:
             self._commit()
@@ -153,8 +156,10 @@ class ObjectStore:
                 os.makedirs(folder, exist_ok=True)
         sync_filesystem(self.root)
         for digest, (temporary, final) in batch.items():
-            _settle(temporary, final)
-            self._pending.pop(digest, None)
+            with self._leaving:
+                if self._pending.get(digest) == temporary:  # else it was dropped meanwhile
+                    _settle(temporary, final)
+                    del self._pending[digest]
 
     def unpack(self) -> None:
         """Makes a file of each packed object, as a holder's server shows them, and deletes the packs. Raises OSError."""
@@ -252,9 +257,9 @@ class ObjectStore:
         raise KeyError(digest)
 
     def _quarantine(self, digest: str, path: str) -> None:
-        self._pending.pop(digest, None)
         os.makedirs(os.path.join(self.root, QUARANTINE), exist_ok=True)
-        with suppress(FileNotFoundError):
+        with self._leaving, suppress(FileNotFoundError):
+            self._pending.pop(digest, None)
             os.rename(path, quarantine_path(self.root, digest))
 
     def _touch(self, path: str) -> None:

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,3 +181,23 @@ def test_size_tells_bytes(store: ObjectStore) -> None:
     assert store.size(store.put_bytes(b"four").digest) == 4
     assert store.size("xxh3:" + "0" * 32) is None
     assert store.size("nonsense") is None
+
+
+def test_what_is_discarded_while_a_commit_is_under_way_is_gone_or_stored(store: ObjectStore) -> None:
+    """A knot comes to rest, and drops what its passes made, while a thread stores the last batch."""
+    errors: list[BaseException] = []
+
+    def commit() -> None:
+        try:
+            store.commit()
+        except OSError as error:
+            errors.append(error)
+
+    for number in range(10):
+        digests = [store.put_bytes(b"%d of %d" % (one, number)).digest for one in range(300)]
+        thread = threading.Thread(target=commit)
+        thread.start()
+        dropped = {digest for digest in reversed(digests) if store.discard([digest])}
+        thread.join()
+        assert errors == []
+        assert {digest for digest in digests if not store.has(digest)} == dropped
