@@ -6,6 +6,7 @@ Knows bytes only; for LaTeX it reads the labels of .aux files.
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from cpods.digest import of_bytes
 from cpods.ids import FilePath
 from cpods.model import Moving
 
@@ -13,7 +14,9 @@ _LABEL = re.compile(rb"\\newlabel\{((?:[^{}]|\{[^{}]*\})*)\}\{(.*)\}\s*$")
 _MOVING_MAX = 20
 _VALUE_LENGTH_MAX = 120
 #: Files in which a tool speaks to itself: what moves elsewhere tells a reader more, save for labels.
-_INNER = (".aux", ".tuc", ".bcf", ".out", ".run.xml")
+_INNER = (".aux", ".tuc", ".bcf", ".out", ".run.xml", ".fmt")
+#: Text has no such byte; that far it is looked for.
+_NO_TEXT, _HEAD_BYTES = b"\0", 8192
 
 
 def diagnose(cycle: Sequence[Mapping[FilePath, bytes]], sources: Callable[[], Mapping[FilePath, bytes]]) -> tuple[Moving, ...]:
@@ -34,6 +37,8 @@ def diagnose(cycle: Sequence[Mapping[FilePath, bytes]], sources: Callable[[], Ma
 def _lines(path: FilePath, contents: Sequence[bytes | None], sources: Mapping[FilePath, bytes]) -> list[Moving]:
     if any(content is None for content in contents):
         return [Moving(path, None, tuple("absent" if content is None else f"{len(content)} bytes" for content in contents), None)]
+    if any(_NO_TEXT in (content or b"")[:_HEAD_BYTES] for content in contents):
+        return [Moving(path, None, tuple(f"{len(content or b'')} bytes, {of_bytes(content or b'')}" for content in contents), None)]
     tables = [_keyed(content or b"", by_number=_are_of_one_length(contents)) for content in contents]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = []

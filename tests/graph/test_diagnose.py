@@ -1,5 +1,6 @@
 """What a user is told of a knot that does not come to rest: artefact, label, values, source line."""
 
+from cpods.digest import of_bytes
 from cpods.graph.diagnose import diagnose
 
 PAPER = b"\\documentclass{article}\n\\section{One}\\label{sec:one}\n"
@@ -52,3 +53,10 @@ def test_a_line_that_comes_and_goes_is_named_as_such_and_inner_files_come_last()
         ("plan.tex", ("absent", "extra")),
         ("paper.aux", ("\\gdef\\@abspage@last{3}", "\\gdef\\@abspage@last{4}")),
     ]
+
+
+def test_of_what_is_no_text_size_and_digest_are_shown_last() -> None:
+    first, second = b"W2TX\0\0one\ntwo", b"W2TX\0\0one\nsix"
+    moving = diagnose([{"a.cpods.fmt": first, "b.txt": b"1"}, {"a.cpods.fmt": second, "b.txt": b"2"}], dict)
+    assert [entry.artefact for entry in moving] == ["b.txt", "a.cpods.fmt"]
+    assert moving[1].values == tuple(f"13 bytes, {of_bytes(content)}" for content in (first, second))
