@@ -96,22 +96,14 @@ class Footing:
         return [*(self.files.path(number) for number in sorted(self.differing)), *self._check_circumstances()]
 
     def renew(self) -> None:
-        """After a build: looks at everything that was not looked at since; what was known to differ was seen by the build.
-
-        After a slice only its own files can have changed, and of these the watch tells.
-        """
+        """After a slice, of whose own files alone the watch tells: what was known to differ was seen by the build."""
         self.accepted.clear()
-        if self._looked_at:
-            self.differing.clear()
-        else:
-            self._looked_at = True
-            self.check_all()
-            self._find_linked(range(self.files.starts[-1]))
+        self.differing.clear()
 
-    def follow(self, old: "Footing", pending: Changes) -> bool:
-        """Takes over from the footing of an earlier build what is known by watching, so that little is to be looked at.
+    def follow(self, old: "Footing", pending: Changes) -> set[int] | None:
+        """Takes over from the footing of an earlier build what is known by watching: numbers of the files still to be looked at.
 
-        ``pending``: what may have changed since ``old`` was last checked. False if the two do not stand on the same files.
+        ``pending``: what may have changed since ``old`` was last checked. None if the two do not stand on the same files.
         """
         mine, others = self.files, old.files
         if (
@@ -119,15 +111,17 @@ class Footing:
             or not old._looked_at
             or (mine.folders, mine.names, mine.absent) != (others.folders, others.names, others.absent)
         ):
-            return False
+            return None
         suspects = set(mine.unlike(others)) | mine.racy | old.differing
         self.linked, self._elsewhere, self._noted = old.linked, old._elsewhere, mine
-        self._find_linked(suspects)
-        suspects |= set(self._named(pending))
+        self.find_linked(suspects)
+        return suspects | set(self._named(pending))
+
+    def look(self, suspects: set[int] | None) -> None:
+        """Looks at these files (None: at all) and at tools and matches, once everything is watched: what comes later is told."""
+        self._looked_at = True
         self.differing = set(self._touched(suspects))
         self._check_circumstances()
-        self._looked_at = True
-        return True
 
     def news(self) -> list[FilePath]:
         """What is known to differ, tools and patterns included, without what was accepted."""
@@ -150,9 +144,9 @@ class Footing:
         """Whether, as far as is known, nothing differs. Tools are looked at now."""
         return not self.differing and not self.circumstances and glance.tools_hold(self.stamps())
 
-    def _find_linked(self, numbers: Iterable[int]) -> None:
-        """Files with more names than one are to be watched themselves."""
-        for number in numbers:
+    def find_linked(self, numbers: Iterable[int] | None = None) -> None:
+        """Files (None: all) with more names than one are to be watched themselves."""
+        for number in range(self.files.starts[-1]) if numbers is None else numbers:
             absolute = os.path.join(self.root, self.files.path(number))
             with suppress(OSError):
                 if os.stat(absolute).st_nlink > 1:

@@ -26,31 +26,33 @@ class Grounds:
         self._held: dict[Hashable, Footing] = {}
         self._pending: dict[Hashable, Changes] = {}
         self._recent: dict[Hashable, Changes] = {}
+        self._watched: set[str] = set()
 
     def hold(self, name: Hashable, footing: Footing) -> None:
         """Watches what this stands on from now on, then looks at all of it once; one that is held already was looked at."""
         self.gather()
         known = self._held.get(name)
         if known is footing:
-            self.watch()
             footing.renew()
+            fresh = frozenset(self.watch())  # what a slice read there may have changed before anybody listened
+            self._pending[name] = _joined(self._pending[name], Changes(below=fresh))
             return
-        followed = known is not None and footing.follow(known, self._pending[name])
+        suspects = footing.follow(known, self._pending[name]) if known is not None else None
+        if suspects is None:
+            footing.find_linked()
         self.drop(name)
         if len(self._held) >= _HELD_MAX:
             self.drop(next(iter(self._held)))
         self._held[name], self._pending[name], self._recent[name] = footing, Changes(), Changes()
         self.watch()
-        if not followed:
-            footing.renew()
-            if footing.linked:
-                self.watch()
+        footing.look(suspects)
 
-    def watch(self) -> None:
-        """Watches the folders of all footings, and no others."""
+    def watch(self) -> set[str]:
+        """Watches the folders of all footings, and no others. Those that were not watched until now."""
         held = self._held.values()
-        folders = set[str]().union(*(footing.folders() for footing in held))
-        self.lookout.want(folders, set[str]().union(*(footing.linked for footing in held)))
+        before, self._watched = self._watched, set[str]().union(*(footing.folders() for footing in held))
+        self.lookout.want(self._watched, set[str]().union(*(footing.linked for footing in held)))
+        return self._watched - before
 
     def drop(self, name: Hashable) -> None:
         """Forgets a footing; one that is not held is no error."""

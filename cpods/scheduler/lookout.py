@@ -52,6 +52,7 @@ class Lookout:
         self._folders: set[str] = set()
         self._steps: dict[str, set[str]] = {}  # folder above a wanted one -> names that lead on
         self._watches: dict[int, set[str]] = {}  # watch -> folders (or single files) that it stands for
+        self._whole: set[int] = set()  # of these, those that tell of more than names
         self._numbers: dict[str, int] = {}
         self._files: set[str] = set()
         self._paths: set[str] = set()
@@ -89,8 +90,9 @@ class Lookout:
         for path in [path for path in self._numbers if path not in needed]:
             self._drop(path)
         self.why_polling = "" if self._inotify is not None else self.why_polling
-        for path in needed:
-            if path not in self._numbers:
+        for path in sorted(needed):
+            number = self._numbers.get(path)
+            if number is None or (path in self._folders and number not in self._whole):
                 self._add(path)
         self._keep_polling()
 
@@ -134,7 +136,9 @@ class Lookout:
     # -- watches ---------------------------------------------------------------------------------------------------
 
     def _add(self, path: str) -> bool:
-        """Watches a folder or file if it is there; whether it is."""
+        """Watches a folder or file if it is there; whether it is. Of several, those above come first: a folder that is made
+        between the two calls is then either there already, or the one above tells of it.
+        """
         if self._inotify is None:
             return os.path.exists(path)
         try:
@@ -145,12 +149,16 @@ class Lookout:
                 number = self._inotify.add_file(path)
             else:
                 number = self._inotify.add(path, ENTRIES if path in self._folders else NAMES)
+                if path in self._folders:
+                    self._whole.add(number)
         except OSError as error:
             if error.errno in _GONE:
                 return False
             if path in self._folders or path in self._files or error.errno == errno.ENOSPC:
                 self._poll(_why(path, error))
             return True
+        if self._numbers.get(path, number) != number:  # it is another folder by now
+            self._drop(path)
         self._watches.setdefault(number, set()).add(path)
         self._numbers[path] = number
         return True
@@ -161,6 +169,7 @@ class Lookout:
         users.discard(path)
         if not users:
             del self._watches[number]
+            self._whole.discard(number)
             if self._inotify is not None:
                 self._inotify.remove(number)
 
@@ -170,14 +179,14 @@ class Lookout:
         for path in affected:
             if path in self._numbers:
                 self._drop(path)
-        for path in affected:
+        for path in sorted(affected):
             self._add(path)
         self._below |= folders
 
     def _renew_all(self) -> None:
         for path in list(self._numbers):
             self._drop(path)
-        for path in {*self._folders, *self._steps, *self._files}:
+        for path in sorted({*self._folders, *self._steps, *self._files}):
             self._add(path)
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -210,6 +219,7 @@ class Lookout:
         if told.mask & IGNORED:
             for folder in self._watches.pop(told.watch, set()):
                 self._numbers.pop(folder, None)
+            self._whole.discard(told.watch)
 
     def _hear_of(self, folder: str, told: Told, replaced: set[str]) -> None:
         if folder in self._files:

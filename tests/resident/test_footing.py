@@ -86,7 +86,7 @@ def test_a_file_outside_of_the_project_counts_by_whatever_name_it_was_read(root:
 def test_files_with_a_second_name_are_to_be_watched_themselves(root: Path, tmp_path: Path) -> None:
     os.link(root / "src" / "a", tmp_path / "second")
     ground = footing(root, "src/a", "src/b")
-    ground.renew()
+    ground.find_linked()
     assert ground.linked == {str(root / "src" / "a")}
 
 
@@ -117,13 +117,15 @@ def test_another_tool_counts(root: Path, tmp_path: Path) -> None:
 def test_a_later_build_takes_over_what_is_known_by_watching(root: Path) -> None:
     names = ("src/a", "src/b", "src/c", "src/missing")
     old = footing(root, *names)
-    old.renew()
+    old.look(None)
     for name in ("a", "b"):
         (root / "src" / name).write_text(f"new {name}")
     new = footing(root, *names)
     (root / "src" / "b").write_text("newer b")
     (root / "src" / "c").write_text("never told of")  # so one sees that it is not looked at
-    assert new.follow(old, paths(root, "src/a", "src/b"))
+    suspects = new.follow(old, paths(root, "src/a", "src/b"))
+    assert suspects is not None
+    new.look(suspects)
     assert new.news() == ["src/b"]
-    assert not footing(root, "src/a").follow(old, Changes())
-    assert not footing(root, *names).follow(old, Changes(everything=True))
+    assert footing(root, "src/a").follow(old, Changes()) is None
+    assert footing(root, *names).follow(old, Changes(everything=True)) is None

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -103,6 +104,41 @@ def test_a_folder_that_was_missing_counts_from_top_to_bottom_when_it_comes(tmp_p
         assert "a/b" in (await watched.news()).below
         (watched.root / "a" / "b" / "c" / "file").write_text("x")
         assert "a/b/c/file" in (await watched.news()).paths
+
+    on_watch(tmp_path, scenario)
+
+
+def test_a_folder_that_only_led_on_tells_of_its_files_once_it_is_wanted_itself(tmp_path: Path) -> None:
+    async def scenario(watched: Watched) -> None:
+        os.makedirs(watched.root / "a" / "b")
+        file = watched.root / "a" / "file"
+        file.write_text("old")
+        watched.want("a/b")
+        watched.want("a", "a/b")
+        with file.open("r+") as written:
+            written.write("new")
+        assert "a/file" in (await watched.news()).paths
+
+    on_watch(tmp_path, scenario)
+
+
+def test_folders_that_are_made_while_they_are_looked_for_are_watched(tmp_path: Path) -> None:
+    """The one below is asked for while the one above is being made: whichever comes first, none is left out."""
+
+    async def scenario(watched: Watched) -> None:
+        for number in range(100):
+            names = [f"{number}/" + "/".join("abcdef"[:count]) for count in range(1, 7)]
+            (watched.root / f"{number}").mkdir()
+            watched.want(*names)
+            maker = threading.Thread(target=os.makedirs, args=(watched.root / names[-1],))
+            maker.start()
+            while maker.is_alive():
+                await asyncio.sleep(0)
+            await watched.news()
+            files = [f"{name}/file" for name in names]
+            for file in files:
+                (watched.root / file).write_text("")
+            assert set(files) <= (await watched.news()).paths
 
     on_watch(tmp_path, scenario)
 
