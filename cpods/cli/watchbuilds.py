@@ -49,6 +49,7 @@ class Builds:
     async def begin(self, footing: Footing | None) -> Running:
         """Begins a build."""
         self._records.close()  # the catalogue may have been made anew
+        self._here = None
         with suppress(FileNotFoundError):
             os.unlink(self._ground)
         if self._timer is not None:
@@ -62,14 +63,13 @@ class Builds:
 
     def _forked(self) -> Forked:
         """A build of the whole in a process of its own. Raises OSError."""
-        self._here = None
         return Forked(self._crew, self._request())
 
     def _cut_ended(self, done: "Done", footing: Footing) -> None:
         if done.ending.status == "done":
             self._here = footing
             self._save_later(footing)
-        else:
+        elif done.ending.status != "interrupted":  # then nobody asks for it, and it may be every file of the project
             from cpods.resident.ground import footing_of
 
             self._here = footing_of(self._root, done.build, self._flags.goals)
@@ -90,6 +90,7 @@ class Builds:
 
     def footing(self, outcome: Outcome) -> Footing | None:
         """What the build looked at."""
+        self._records.close()
         self._last_good = outcome.status == "done"
         here, self._here = self._here, None
         if here is not None:

@@ -15,7 +15,7 @@ from cpods.resident.footing import Footing
 from cpods.resident.grounds import Grounds
 from cpods.resident.quiet import Quiet
 
-#: So many builds in a row may find the same files changed at their end; then they change because of the build.
+#: So many builds in a row may be ended early by the same files, or find them changed at their end; then they change because of the build.
 _BUILDS_IN_VAIN_MAX = 3
 #: Where everything must be looked at again and again, the pause is so many times as long as the look.
 _POLL_SHARE = 20.0
@@ -104,6 +104,7 @@ class Attendant:
         self._good = "good", id(self)
         self._bad = "bad", id(self)
         self._in_vain: tuple[frozenset[FilePath], int] = (frozenset(), 0)
+        self._early: tuple[frozenset[FilePath], int] = (frozenset(), 0)
         self._seen: dict[FilePath, Any] = {}
 
     def stirred(self) -> None:
@@ -133,6 +134,7 @@ class Attendant:
             raise
         if late:
             return late
+        self._early = frozenset(), 0
         self._stand_on(outcome)
         self._view.ended(outcome)
         return self._at_once()
@@ -176,7 +178,17 @@ class Attendant:
         if not late:
             return [], []
         reads = {step: self._builder.reads(step) for step in running.steps()}
-        return late, [step for step, known in reads.items() if known is None or not known.isdisjoint(late)]
+        touched = {step: known for step, known in reads.items() if known is None or not known.isdisjoint(late)}
+        files = frozenset(path for path in late if any(known is None or path in known for known in touched.values()))
+        return late, list(touched) if touched and self._may_end_early(files) else []
+
+    def _may_end_early(self, touched: frozenset[FilePath]) -> bool:
+        """Whether it is not always the same files: a step that writes what it reads would be started again for ever."""
+        last, count = self._early
+        if touched == last and count >= _BUILDS_IN_VAIN_MAX:
+            return False
+        self._early = touched, count + 1 if touched == last else 1
+        return True
 
     def _is_news(self, footing: Footing, path: FilePath) -> bool:
         """Whether a file is not as it was when the build began."""

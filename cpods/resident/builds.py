@@ -21,6 +21,7 @@ from cpods.resident.crew import Crew, nothing, pair
 #: A step has started; it has ended; the build is done (see :func:`done_message`); it can have single steps begin again.
 STARTED, EXECUTED, DONE, RESTARTS = b"S", b"X", b"D", b"R"
 _RECEIVE_BYTES = 1 << 16
+_INTERRUPTED = 130
 
 
 def done_message(outcome: Outcome) -> bytes:
@@ -78,7 +79,8 @@ class Forked:
             return self._outcome
         if code is None:
             return Outcome(1, "failed", (Problem("the process that builds are forked from has ended; the next build starts a new one"),))
-        return Outcome(code, "done" if code == 0 else "failed", () if code == 0 else (Problem(f"the build ended with exit code {code}"),))
+        status = {0: "done", _INTERRUPTED: "interrupted"}.get(code, "failed")
+        return Outcome(code, status, (Problem(f"the build ended with exit code {code}"),) if status == "failed" else ())
 
     def _read(self) -> None:
         try:

@@ -65,15 +65,23 @@ class Crew:
 
         Raises OSError.
         """
-        self.start()
-        self._rest_later()
-        assert self._control is not None
         number = next(self._numbers)
         message = protocol.frame(nursery.FORK, (number, request))
-        sent = socket.send_fds(self._control, [message], files)
-        self._control.sendall(message[sent:])
+        self.start()
+        try:
+            self._send(message, files)
+        except (BrokenPipeError, ConnectionResetError):  # it has just been ended, and we have not heard of it yet
+            self._forget()
+            self.start()
+            self._send(message, files)
+        self._rest_later()
         over = self._waiting[number] = self._loop.create_future()
         return over
+
+    def _send(self, message: bytes, files: list[int]) -> None:
+        assert self._control is not None
+        sent = socket.send_fds(self._control, [message], files)
+        self._control.sendall(message[sent:])
 
     async def close(self) -> None:
         """No more builds; waits for those that go on. Idempotent."""

@@ -28,6 +28,7 @@ FILES = 4
 
 _RECEIVE_BYTES = 1 << 16
 _SIGNAL_CODE = 128
+_INTERRUPT = frozenset({signal.SIGINT})
 
 #: The request, and the descriptor of the connection to whoever wants the build; the exit code. ``hears`` in the request: where
 #: what a watch says meanwhile is read.
@@ -111,11 +112,13 @@ class Nursery:
     def _fork(self, number: int, request: dict[str, Any], files: list[int]) -> None:
         mine, theirs = os.pipe()
         hears, told = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)  # the child takes it when it is ready to
         pid = os.fork()
         if not pid:
             os.close(mine)
             os.close(told)
             self._become({**request, "hears": hears}, files, theirs)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
         os.close(theirs)
         os.close(hears)
         os.set_blocking(told, False)
@@ -184,11 +187,15 @@ class Nursery:
                 os.dup2(files[1 + number], number)
                 os.close(files[1 + number])
             _adopt(request)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
             known = set(sys.modules)
             code = self._function(request, files[0])
             _teach(learned, known)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except KeyboardInterrupt:  # before the build looks after interrupts itself
+            sys.stderr.write("cpods: interrupted; nothing had been started\n")
+            code = _SIGNAL_CODE + signal.SIGINT
         except BaseException:
             traceback.print_exc()
         with contextlib.suppress(OSError, ValueError):

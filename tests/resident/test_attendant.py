@@ -49,6 +49,7 @@ class Play:
         self.builds: asyncio.Queue[PlayedBuild] = asyncio.Queue()
         self.said: list[str] = []
         self.rested = asyncio.Event()
+        self.asked = asyncio.Event()
         self.products: set[str] = set()
         self.running: Sequence[str] = ("a",)
         self.restarts = False
@@ -59,6 +60,7 @@ class Play:
         return build
 
     def reads(self, step: str) -> frozenset[str] | None:
+        self.asked.set()
         return frozenset({f"src/{step}"})
 
     def is_product(self, path: str) -> bool:
@@ -168,6 +170,27 @@ def test_a_build_that_can_goes_on_and_has_the_step_begin_again_for_each_save(tmp
         await play.end()
         await play.rested.wait()
         assert play.said[:3] == ["builds ", "done", "builds src/a"] and play.said[-1] == "done"
+
+    played(tmp_path, scenario)
+
+
+def test_a_step_that_writes_what_it_reads_is_not_started_for_ever(tmp_path: Path) -> None:
+    async def scenario(play: Play) -> None:
+        await play.end()
+        await play.rested.wait()
+        (play.root / "src" / "a").write_text("A")
+        for number in range(3):
+            build = await play.builds.get()
+            (play.root / "src" / "a").write_text(f"A{number}")
+            await build.cancelled.wait()
+        build = await play.next()
+        play.asked.clear()
+        (play.root / "src" / "a").write_text("by the step")
+        await play.asked.wait()
+        assert not build.cancelled.is_set()
+        await play.end()
+        await play.rested.wait()
+        assert play.said[2:] == ["builds src/a"] * 4 + ["done"]
 
     played(tmp_path, scenario)
 
