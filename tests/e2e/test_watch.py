@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import urllib.request
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.calls import write
-from tests.helpers.watched import Event, Watch, call, descriptors, nurseries, watches, watching
+from tests.helpers.watched import Event, Watch, call, descriptors, nurseries, overwrite, save, watches, watching
 
 PROJECT = """\
 [[step]]
@@ -50,27 +49,28 @@ def ran(events: list[Event]) -> list[str]:
     return [event["step"] for event in events if event["event"] == "executed"]
 
 
-def save_by_rename(path: Path, text: str) -> None:
-    """As most editors do."""
-    beside = path.with_name(path.name + "~")
-    beside.write_text(text)
-    os.rename(beside, path)
+def text_of(path: Path) -> str:
+    """What a file holds; nothing while it is made anew."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def test_changes_of_sources_outputs_and_the_project_file_are_built(folder: Path) -> None:
     with watching(folder) as watch:
         assert sorted(ran(watch.events)) == ["count", "other", "upper"]
-        assert ran(watch.after(lambda: (folder / "src/text").write_text("three"))) == ["upper", "count"]
+        assert ran(watch.after(lambda: overwrite(folder / "src/text", "three"))) == ["upper", "count"]
         assert (folder / "count").read_text().strip() == "5"
-        assert ran(watch.after(lambda: save_by_rename(folder / "src/text", "seven"))) == ["upper", "count"]
-        assert ran(watch.after(lambda: save_by_rename(folder / "src/other", "2"))) == ["other"]
+        assert ran(watch.after(lambda: save(folder / "src/text", "seven"))) == ["upper", "count"]
+        assert ran(watch.after(lambda: save(folder / "src/other", "2"))) == ["other"]
         for spoil in ((folder / "upper").unlink, lambda: (folder / "upper").write_text("by hand")):
             assert ran(watch.after(spoil)) == []
             assert (folder / "upper").read_text() == "SEVEN"
         few = descriptors(watch.pid), watches(watch.pid)
-        broken = watch.after(lambda: write(folder, cpods__toml=PROJECT + "bad"))
+        broken = watch.after(lambda: save(folder / "cpods.toml", PROJECT + "bad"))
         assert any("broken TOML" in event.get("text", str(event)) for event in broken)
-        mended = watch.after(lambda: write(folder, cpods__toml=PROJECT.replace("wc -c", "wc -l")))
+        mended = watch.after(lambda: save(folder / "cpods.toml", PROJECT.replace("wc -c", "wc -l")))
         assert ran(mended) == ["count"]
         assert (descriptors(watch.pid), watches(watch.pid)) == few
         assert watch.end() == 0
@@ -84,19 +84,11 @@ def test_a_failed_build_is_mended_by_whatever_it_missed(folder: Path) -> None:
     )
     with watching(folder) as watch:
         assert watch.events[-2]["status"] == "failed"
-        assert ran(watch.after(lambda: (folder / "src/text").write_text("longer text"))) == ["upper", "count", "late"]
+        assert ran(watch.after(lambda: save(folder / "src/text", "longer text"))) == ["upper", "count", "late"]
         assert not (folder / "late").exists()
         (folder / "src/new").write_text("new\n")
-        assert ran(
-            watch.after(
-                lambda: write(
-                    folder,
-                    cpods__toml=(folder / "cpods.toml")
-                    .read_text()
-                    .replace('["count"]\noutputs = ["late"]', '["count", "src/new"]\noutputs = ["late"]'),
-                )
-            )
-        ) == ["late"]
+        mended = (folder / "cpods.toml").read_text().replace('["count"]\noutputs = ["late"]', '["count", "src/new"]\noutputs = ["late"]')
+        assert ran(watch.after(lambda: save(folder / "cpods.toml", mended))) == ["late"]
         assert (folder / "late").read_text() == f"{len('longer text')}\nnew\n"
 
 
@@ -112,18 +104,25 @@ def test_a_missing_input_is_waited_for(folder: Path) -> None:
     with watching(folder) as watch:
         assert watch.events[-2]["event"] == "ended" and "src/other" in str(watch.events[-2]["errors"])
         (folder / "unrelated").write_text("noise")
-        assert "other" in ran(watch.after(lambda: (folder / "src/other").write_text("here")))
+        assert "other" in ran(watch.after(lambda: save(folder / "src/other", "here")))
         assert watch.events[-2]["status"] == "done"
 
 
 def test_folders_that_are_moved_and_made_again_are_watched_on(folder: Path) -> None:
+    def come_back() -> None:
+        (folder / "src").mkdir()
+        for name in ("text", "other"):
+            os.rename(folder / "away" / name, folder / "src" / name)
+
     with watching(folder) as watch:
+        since = len(watch.events)
         os.rename(folder / "src", folder / "away")
-        watch.until(lambda event: event["event"] == "ended" and event["exit_code"] != 0, len(watch.events))
-        watch.rests(len(watch.events))
-        assert ran(watch.after(lambda: shutil.copytree(folder / "away", folder / "src"))) == []
-        assert watch.events[-2]["status"] == "done"
-        assert ran(watch.after(lambda: (folder / "src/other").write_text("3"))) == ["other"]
+        watch.rests(watch.place(lambda event: event["event"] == "ended" and event["exit_code"] != 0, since))
+        since = len(watch.events)
+        come_back()
+        watch.rests(watch.place(lambda event: event["event"] == "ended" and event["exit_code"] == 0, since))
+        assert ran(watch.events[since:]) == []
+        assert ran(watch.after(lambda: save(folder / "src/other", "3"))) == ["other"]
 
 
 SLOW = """\
@@ -165,18 +164,17 @@ def test_a_change_restarts_the_steps_that_read_it_and_no_others(gated: Path) -> 
     open_gate(gated)
     watch.rests()
     since = len(watch.events)
-    (gated / "slow.in").write_text("2")
+    save(gated / "slow.in", "2")
     starts(watch, "slow", since)
-    (gated / "quick.in").write_text("2")  # read by no step that runs: built afterwards
+    save(gated / "quick.in", "2")  # read by no step that runs: built afterwards
     open_gate(gated)
-    watch.until(lambda event: event["event"] == "executed" and event["step"] == "quick", since)
-    watch.rests(len(watch.events) - 1)
+    watch.rests(watch.place(lambda event: event["event"] == "executed" and event["step"] == "quick", since))
     assert ran(watch.events[since:]) == ["slow", "quick"]
     since = len(watch.events)
-    (gated / "slow.in").write_text("3")
+    save(gated / "slow.in", "3")
     starts(watch, "slow", since)
     again = len(watch.events)
-    (gated / "slow.in").write_text("4")  # read by the step that runs: it is ended and started again
+    save(gated / "slow.in", "4")  # read by the step that runs: it is ended and started again
     watch.until(lambda event: event["event"] == "changed", again)
     starts(watch, "slow", again)
     open_gate(gated)
@@ -318,8 +316,10 @@ def test_a_checkout_of_many_files_is_one_or_few_builds(folder: Path) -> None:
     with watching(folder, "-j2") as watch:
         since = len(watch.events)
         git("checkout", "one")
-        watch.until(lambda event: event["event"] == "watching" and (folder / "59").read_text() == "one 59", since)
-        assert all((folder / str(number)).read_text() == f"one {number}" for number in range(60))
+        watch.until(
+            lambda event: event["event"] == "watching" and all(text_of(folder / str(number)) == f"one {number}" for number in range(60)),
+            since,
+        )
         assert sorted(ran(watch.events[since:])) == sorted(f"s{number}" for number in range(60))
         assert ran(watch.after(lambda: git("checkout", "two"))) == []  # out of the store
 
@@ -352,10 +352,10 @@ def test_the_preview_follows_good_builds_and_shows_what_is_wrong(folder: Path) -
     with watching(folder, "--preview") as watch:
         url = next(event["url"] for event in watch.events if event["event"] == "preview")
         first = state_until(url, lambda state: state["goals"][0]["version"] > 0 and not state["building"])
-        watch.after(lambda: (folder / "src/text").write_text("nothing of the kind"))
+        watch.after(lambda: save(folder / "src/text", "nothing of the kind"))
         broken = state_until(url, lambda state: bool(state["problems"]))
         assert "exit code 1" in broken["problems"][0]["message"]
-        watch.after(lambda: (folder / "src/text").write_text("<title>two</title>"))
+        watch.after(lambda: save(folder / "src/text", "<title>two</title>"))
         state_until(url, lambda state: not state["problems"] and state["goals"][0]["version"] > first["goals"][0]["version"])
         with urllib.request.urlopen(f"{url}0/html/page.html", timeout=60) as shown:
             assert b"two" in shown.read()
@@ -367,17 +367,18 @@ def test_a_file_whose_times_say_nothing_is_seen_all_the_same(folder: Path) -> No
         for text in ("ONE", "Two"):
             then = (folder / "src/text").stat()
 
-            def save(text: str = text, then: os.stat_result = then) -> None:
-                (folder / "src/text").write_text(text)
+            def change(text: str = text, then: os.stat_result = then) -> None:
+                overwrite(folder / "src/text", text)
                 os.utime(folder / "src/text", ns=(then.st_atime_ns, then.st_mtime_ns))
 
-            watch.after(save)
+            watch.after(change)
             assert (folder / "upper").read_text() == text.upper()
         for seconds in (2e9, 1e6):
 
             def jump(seconds: float = seconds) -> None:
-                (folder / "src/other").write_text(f"{seconds}")
-                os.utime(folder / "src/other", (seconds, seconds))
+                (folder / "beside").write_text(f"{seconds}")
+                os.utime(folder / "beside", (seconds, seconds))
+                os.rename(folder / "beside", folder / "src/other")
 
             assert ran(watch.after(jump)) == ["other"]
 
@@ -385,7 +386,7 @@ def test_a_file_whose_times_say_nothing_is_seen_all_the_same(folder: Path) -> No
 def test_two_editors_at_once_and_a_save_in_pieces_are_right_at_the_end(folder: Path) -> None:
     with watching(folder) as watch:
 
-        def save() -> None:
+        def save_in_pieces() -> None:
             with (folder / "src/text").open("w") as one, (folder / "src/other").open("w") as two:
                 for piece in ("first", " second", " third"):
                     for file in (one, two):
@@ -393,8 +394,9 @@ def test_two_editors_at_once_and_a_save_in_pieces_are_right_at_the_end(folder: P
                         file.flush()
                     watch.read(0.015)  # longer than the quiet after which a build starts
 
+        def is_right() -> bool:
+            return (text_of(folder / "upper"), text_of(folder / "other")) == ("FIRST SECOND THIRD", "first second third")
+
         since = len(watch.events)
-        save()
-        watch.until(lambda event: event["event"] == "watching" and (folder / "other").read_text().endswith("third"), since)
-        assert (folder / "upper").read_text() == "FIRST SECOND THIRD"
-        assert (folder / "other").read_text() == "first second third"
+        save_in_pieces()
+        watch.until(lambda event: event["event"] == "watching" and is_right(), since)

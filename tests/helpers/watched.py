@@ -28,6 +28,19 @@ _SECONDS_MAX = 60.0
 Event = dict[str, Any]
 
 
+def save(path: Path, text: str) -> None:
+    """As most editors save: at one stroke. Whoever looks finds the old file or the new one."""
+    beside = path.with_name(path.name + "~")
+    beside.write_text(text)
+    os.rename(beside, path)
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Writes into the file that is there, not shorter than what it holds: at one stroke too."""
+    with path.open("r+") as file:
+        file.write(text)
+
+
 @cache
 def _zygote() -> Zygote:
     """Forks calls, until the tests end: loading cpods would be most of a call's time."""
@@ -75,26 +88,32 @@ class Watch:
         self.events += new
         return new
 
-    def until(self, wanted: Callable[[Event], bool], since: int = 0) -> Event:
-        """The first event from number ``since`` on that is wanted; fails if it does not come."""
+    def place(self, wanted: Callable[[Event], bool], since: int = 0) -> int:
+        """The number of the first event from number ``since`` on that is wanted; fails if it does not come."""
         deadline = time.monotonic() + _SECONDS_MAX
         while True:
-            for event in self.events[since:]:
-                if wanted(event):
-                    return event
+            for number in range(since, len(self.events)):
+                if wanted(self.events[number]):
+                    return number
             assert time.monotonic() < deadline, f"never came; last: {self.events[-5:]} {self.said()[-2000:]}"
             assert self.read() or self.process.poll() is None, f"the watch has ended: {self.events[-5:]} {self.said()[-2000:]}"
 
-    def rests(self, since: int = 0) -> Event:
-        """Until it rests after event number ``since``."""
-        return self.until(lambda event: event["event"] == "watching", since)
+    def until(self, wanted: Callable[[Event], bool], since: int = 0) -> Event:
+        """As :meth:`place`: the event itself."""
+        return self.events[self.place(wanted, since)]
+
+    def rests(self, since: int = 0) -> int:
+        """Until it rests after event number ``since``; the number of the event that says so."""
+        return self.place(lambda event: event["event"] == "watching", since)
 
     def after(self, change: Callable[[], object]) -> list[Event]:
-        """Makes a change that concerns the build; what was said until it rests again."""
+        """Makes a change that concerns the build; what was said until it rests again.
+
+        A change that takes several system calls may be built in halves, if the machine is busy: see :func:`save`.
+        """
         since = len(self.events)
         change()
-        self.until(lambda event: event["event"] == "changed", since)
-        self.rests(since)
+        self.rests(self.place(lambda event: event["event"] == "changed", since))
         return self.events[since:]
 
     def end(self, number: int = signal.SIGINT) -> int:
