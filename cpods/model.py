@@ -98,7 +98,8 @@ class Observation(msgspec.Struct, frozen=True):
     ``reads``: files whose content before the run was read. ``absent``: looked for, not there before the run.
     ``writes``: files that the run made or rewrote. ``helpers``: steps that its outputs ask for now.
     ``usable_outputs``: after a failure, whether what it wrote may be used on (LaTeX in nonstopmode). ``exit_code``: what
-    the run counts as, where the program's own exit code is about more than the step.
+    the run counts as, where the program's own exit code is about more than the step. ``follows``: whether how it ended
+    follows from what it read; a failure that does not is never kept.
     """
 
     reads: tuple[FilePath, ...] = ()
@@ -109,6 +110,7 @@ class Observation(msgspec.Struct, frozen=True):
     helpers: tuple[Step, ...] = ()
     pages: int | None = None
     exit_code: int | None = None
+    follows: bool = True
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True):

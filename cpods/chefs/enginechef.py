@@ -9,6 +9,8 @@ project counts as read if the cache entry of its name was read, or if the log na
 import posixpath
 import re
 
+from msgspec.structs import replace
+
 from cpods.chefs import pdfview, texsystem
 from cpods.chefs.engine import is_lua, option
 from cpods.chefs.figures import without_requests
@@ -17,7 +19,7 @@ from cpods.chefs.hints import advised
 from cpods.chefs.kpathsea import read_trace
 from cpods.chefs.recorder import Places, Recording, Traffic, appeared, is_report, parse_fls, traffic
 from cpods.chefs.texaux import in_folder
-from cpods.chefs.texlog import decode, embedded_fonts, page_count, read_problems
+from cpods.chefs.texlog import decode, embedded_fonts, is_cut_off, is_unexplained, page_count, read_problems
 from cpods.chefs.unseen import named
 from cpods.ids import FilePath
 from cpods.model import Exit, Observation, Problem, Step
@@ -52,14 +54,17 @@ class EngineChef:
             (reads if view.before(path) else absent).add(path)
         if is_lua(step.tool) or option(step, "shell_escape"):
             absent.update(path for path in appeared(view) if path not in step.outputs)
-        ended = texsystem.ended_by_itself(exit)
+        problems = _problems(log, step, view, places, exit)
+        stopped = is_unexplained(problems) and is_cut_off(log)  # by something that is none of its inputs
+        ended = texsystem.ended_by_itself(exit) and not stopped
         missed = tuple(sorted(absent - reads))
         return Observation(
             reads=tuple(sorted(reads)),
             absent=tuple(sorted((absent | guessed) - reads)),
             writes=seen.writes,
-            problems=(*_problems(log, step, view, places, exit), *_not_kept(step)),
+            problems=(*problems, *_not_kept(step)),
             usable_outputs=ended,
+            follows=not stopped,
             helpers=(*step.ahead, *(helpers(step, Ended(view, seen.writes, missed, log, tuple(reads))) if ended else ())),
             pages=page_count(log),
         )
@@ -132,4 +137,6 @@ def _not_kept(step: Step) -> tuple[Problem, ...]:
 def _problems(log: str, step: Step, view: View, places: Places, exit: Exit) -> tuple[Problem, ...]:
     ended = texsystem.ended_by_itself(exit)
     problems = read_problems(log, step.main, places.project_path, view.read, failed=ended and exit.code != 0)
+    if is_unexplained(problems):
+        problems = tuple(replace(problem, message=problem.message + texsystem.last_words(exit)) for problem in problems)
     return (*texsystem.end_problems(step, exit), *advised(without_requests(step, problems)))

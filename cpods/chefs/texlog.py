@@ -4,7 +4,7 @@ Knows no workspace: paths are mapped and files read through functions that it is
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from cpods.ids import FilePath
@@ -31,6 +31,7 @@ _UNDEFINED = re.compile(
 _SUMMARY = re.compile(r"^(?:LaTeX|Package \S+) Warning: (?P<message>There were (?:undefined|multiply-defined).*)$")
 _CONTINUED = re.compile(r"^\((?P<name>[\w.-]+)\)\s+(?P<more>\S.*)$")
 _COMMENT = re.compile(r"(?<!\\)(?:\\\\)*%.*")
+_UNEXPLAINED = "the engine failed without an error in its log"
 _ABORTED = re.compile(r"^\*\*\* \((?P<why>.+)\)$")
 _EMBEDDED = re.compile(r"<([^<>{}\n]+\.(?:otf|ttf|ttc|otc|pfb|OTF|TTF|TTC))>")
 _PAGES = re.compile(r"^Output written on .*? \((?P<pages>\d+) pages?[,)]", re.MULTILINE)
@@ -52,6 +53,20 @@ def page_count(log: str) -> int | None:
     if found := _PAGES.search(log.replace("\n ", " ")) or _PAGES.search(log):
         return int(found["pages"])
     return 0 if "No pages of output." in log else None
+
+
+def is_cut_off(log: str) -> bool:
+    """Whether a log does not say how the run ended: TeX, however it fails, says so last, unless something outside stops it.
+
+    Seen: a full disk, a format that cannot be loaded.
+    """
+    return page_count(log) is None and "==> Fatal error occurred" not in log and "(driver return code)" not in log
+
+
+def is_unexplained(problems: Iterable[Problem]) -> bool:
+    """Whether no error is known but that the engine failed."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    return bool(errors) and all(problem.message.startswith(_UNEXPLAINED) for problem in errors)
 
 
 def embedded_fonts(log: str) -> list[str]:
@@ -210,4 +225,4 @@ def read_problems(log: str, main: FilePath, path_of: PathOf, read: Reader, faile
 
 def _last_words(lines: list[str]) -> str:
     tail = [line.strip() for line in lines if line.strip()][-2:]
-    return "the engine failed without an error in its log" + (": " + " / ".join(tail) if tail else "")
+    return _UNEXPLAINED + (": " + " / ".join(tail) if tail else "")

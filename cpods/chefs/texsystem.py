@@ -86,7 +86,7 @@ def end_problems(step: Step, exit: Exit) -> tuple[Problem, ...]:
     if exit.error:
         return (Problem(f"{step.tool} could not be started: {exit.error}"),)
     if exit.code < 0:
-        return (Problem(f"{step.tool} was killed by signal {-exit.code}{_last_words(exit)}", step.main or None),)
+        return (Problem(f"{step.tool} was killed by signal {-exit.code}{last_words(exit)}", step.main or None),)
     return ()
 
 
@@ -96,8 +96,8 @@ def said(data: bytes) -> list[str]:
     return [line.strip() for line in lines if line.strip() and "kdebug:" not in line]
 
 
-def _last_words(exit: Exit) -> str:
-    """What a dying tool said last on standard error."""
+def last_words(exit: Exit) -> str:
+    """What a dying tool said last on standard error, to go on with behind a sentence."""
     lines = said(exit.stderr)
     return f": {lines[-1][:200]}" if lines else ""
 

@@ -37,8 +37,9 @@ _BY_EXIT = ("latex", "tex")
 #: What a chef that says nothing of it tidies before it is stored.
 _TIDIED = (".log",)
 
-#: Signals that a program brings upon itself, so that the same inputs bring them again.
-_OWN_FAULTS = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+#: Signals that a program brings upon itself, so that the same inputs bring them again. Not SIGABRT and SIGBUS: a full disk
+#: brings them too (seen: pdfTeX aborts; who writes through a mapping gets SIGBUS).
+_OWN_FAULTS = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGILL})
 
 
 class MirrorLike(Workspace, Protocol):
@@ -406,7 +407,8 @@ class Pod:
         problems = observed.problems or (Problem(exit.error or f"{order.step.tool} ended with exit code {exit.code}"),)
         code = exit.code or 1
         result = None
-        if order.step.pure and (code > 0 or -code in _OWN_FAULTS) and not exit.timed_out and not exit.error:
+        is_own = code > 0 or -code in _OWN_FAULTS
+        if order.step.pure and observed.follows and is_own and not exit.timed_out and not exit.error:
             reads = self._reads(order, observed)
             result = Result(
                 order.static_key, order.step.name, reads, (), code, problems, usable=False, date=order.date, seconds=exit.seconds

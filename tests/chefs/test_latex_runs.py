@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cpods.chefs.registry import chefs
 from cpods.declaration import LatexDeclaration
@@ -12,6 +13,7 @@ from cpods.model import Exit, Observation, Step
 from tests.chefs.realview import RealView, run, snapshot
 
 CHEF = chefs()["latex"]
+PACKED = Path("/var/lib/texmf/web2c/pdftex/pdflatex.fmt")
 HEAD = "\\documentclass{article}\n"
 
 
@@ -45,6 +47,21 @@ def test_first_run_misses_what_the_second_reads(tmp_path: Path) -> None:
     assert not {"a.aux", "a.toc"} & set(second.absent)
     assert second.writes == ("a.aux", "a.log", "a.pdf", "a.synctex.gz", "a.toc")
     assert (second.pages, second.problems) == (1, ())
+
+
+def test_a_run_that_something_outside_stopped_is_not_kept_as_the_document_s_failure(tmp_path: Path) -> None:
+    document(tmp_path, "x")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "pdflatex.fmt").write_bytes(PACKED.read_bytes()[:100_000])
+    step = replace(step_of(tmp_path), env=(("TEXFORMATS", f"{tmp_path}/half:"),))
+    seen, exit = run(CHEF, step, tmp_path)
+    assert exit.code == 1
+    assert (seen.usable_outputs, seen.follows) == (False, False)
+    assert seen.problems[0].message.startswith("the engine failed without an error in its log: ")
+    assert seen.problems[0].message.endswith("/half/pdflatex.fmt.") and "Could not undump" in seen.problems[0].message
+    document(tmp_path, "\\nonsense")
+    seen = observe(tmp_path)
+    assert (seen.usable_outputs, seen.follows) == (True, True), "its own errors are the document's"
 
 
 def test_a_local_class_could_appear(tmp_path: Path) -> None:

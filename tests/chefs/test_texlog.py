@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cpods.chefs.texlog import decode, embedded_fonts, page_count, read_problems
+from cpods.chefs.texlog import decode, embedded_fonts, is_cut_off, is_unexplained, page_count, read_problems
 from cpods.model import Problem
 
 DATA = Path(__file__).parent / "data"
@@ -18,6 +18,15 @@ def problems(log: str, *, failed: bool = True, **files: str) -> tuple[Problem, .
 
 def first(log: str, **files: str) -> Problem:
     return problems(log, **files)[0]
+
+
+def test_a_log_that_breaks_off_without_an_error_explains_nothing() -> None:
+    begun = "This is pdfTeX, Version 3.14\n(./a.tex\n"
+    errors = "! Undefined control sequence.\nl.1 \\foo\n"
+    fatal = "!  ==> Fatal error occurred, no output PDF file produced!\n"
+    ends = [begun + "Output written on a.pdf (1 page, 9 bytes).\n", begun + "No pages of output.\n", begun + fatal]
+    assert is_cut_off(begun) and not any(map(is_cut_off, ends))
+    assert is_unexplained(problems(begun)) and not is_unexplained(problems(begun + errors)) and not is_unexplained(())
 
 
 def test_undefined_command_is_named() -> None:

@@ -110,6 +110,15 @@ def test_a_shell_step_ends_as_it_does_beside_the_project(name: str, tmp_path: Pa
     assert not there.trouble and not there.missing
 
 
+@pytest.mark.parametrize(("name", "kept"), [("SEGV", True), ("FPE", True), ("ABRT", False), ("BUS", False), ("KILL", False)])
+def test_only_a_failure_that_the_same_inputs_bring_again_is_kept(name: str, kept: bool, tmp_path: Path) -> None:
+    """A full disk has programs abort, or get SIGBUS; somebody else sends SIGKILL."""
+    step = msgspec.structs.replace(shell_step("s", f"kill -{name} $$", ["d"], ["a"]), pure=True)
+    cooked = local(tmp_path, {"a": b""}, Order(step, "key", ENV, DATE, "a.log"))
+    assert cooked.exit_code < 0
+    assert (cooked.result is not None) == kept
+
+
 def test_a_compile_step_ends_as_it_does_beside_the_project(tmp_path: Path) -> None:
     files = {"src/main.c": GREETER, "include/greet.h": b'#define GREETING "hello"\n', "src/other.h": b""}
     declaration = CompilerDeclaration(program="hello", sources=("src/main.c",), include=("src", "include"))
