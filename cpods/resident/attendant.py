@@ -70,7 +70,7 @@ class Builder(Protocol):
         """What a step read when it last ran; None if that is not known."""
 
     def is_product(self, path: FilePath) -> bool:
-        """Whether a step made this file."""
+        """Whether a step has made this file, as far as that is written down: what one is making now may be missing."""
 
     def footing(self, outcome: Outcome) -> Footing | None:
         """What the build that ended like this stood on; None if that cannot be told."""
@@ -168,12 +168,13 @@ class Attendant:
         """Sources that changed since the build began, and the running steps that read some of them."""
         await self._quiet.settle(lambda: False)
         self._grounds.gather()
+        footings = [(name, footing) for name in (self._bad, self._good) if (footing := self._grounds.get(name)) is not None]
+        made = frozenset[FilePath]().union(*(footing.products for _, footing in footings))
         late = [
             path
-            for name in (self._bad, self._good)
-            if (footing := self._grounds.get(name)) is not None
+            for name, footing in footings
             for path in footing.suspects(self._grounds.recent(name))
-            if not self._builder.is_product(path) and self._is_news(footing, path)
+            if path not in made and not self._builder.is_product(path) and self._is_news(footing, path)
         ]
         if not late:
             return [], []

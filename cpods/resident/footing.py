@@ -27,13 +27,21 @@ class Footing:
     """Files, tools and patterns that a build stood on; ``standing`` if it came to a good end.
 
     ``differing``: numbers of files with another content than the build saw. ``circumstances``: whether tools or matches differ.
+    ``products``: what its steps were to make, whether they did or not.
     """
 
     def __init__(
-        self, root: str, files: FileColumns, stamps: Sequence[Sequence[Any]], globs: Mapping[str, str], standing: Standing | None = None
+        self,
+        root: str,
+        files: FileColumns,
+        stamps: Sequence[Sequence[Any]],
+        globs: Mapping[str, str],
+        standing: Standing | None = None,
+        products: Iterable[FilePath] = (),
     ) -> None:
         self.root = root
         self.standing = standing
+        self.products = frozenset(products)
         self._own_files = files
         self._stamps = stamps
         self._globs = dict(globs)
@@ -268,16 +276,18 @@ def read_ground(path: str, root: str) -> Footing | None:
     """What a build stood on that came to no good end, as ground.py wrote it; None if that cannot be read."""
     try:
         with open(path, "rb") as file:
-            rows, stamps, globs = marshal.load(file)
+            rows, stamps, globs, products = marshal.load(file)
     except (OSError, ValueError, EOFError, TypeError):
         return None
-    return footing_from(root, rows, stamps, globs)
+    return footing_from(root, rows, stamps, globs, products)
 
 
-def footing_from(root: str, rows: Iterable[Row], stamps: Sequence[Sequence[Any]], globs: Mapping[str, str]) -> Footing | None:
+def footing_from(
+    root: str, rows: Iterable[Row], stamps: Sequence[Sequence[Any]], globs: Mapping[str, str], products: Iterable[FilePath] = ()
+) -> Footing | None:
     """A footing of these rows; None if their digests are not all of one algorithm (the store was changed for another)."""
     try:
-        return Footing(root, of_rows(rows), stamps, globs)
+        return Footing(root, of_rows(rows), stamps, globs, products=products)
     except ValueError:
         return None
 

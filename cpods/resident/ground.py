@@ -39,15 +39,17 @@ def footing_of(root: str, build: Build | None, goals: Iterable[str]) -> Footing 
     return footing_from(root, *_content(root, build, goals))
 
 
-def _content(root: str, build: Build | None, goals: Iterable[str]) -> tuple[list[Row], list[ToolStamp], dict[str, str]]:
+def _content(root: str, build: Build | None, goals: Iterable[str]) -> tuple[list[Row], list[ToolStamp], dict[str, str], list[FilePath]]:
+    """Files, tools and patterns that counted, and what steps were to make."""
     paths = {PROJECT_FILE, *(goal for goal in goals if goal)}
     if build is None:
-        return _tree(root, paths)
+        return (*_tree(root, paths), [])
     paths |= _looked_at(build)
     patterns = {path[len(GLOB_FACT) :] for path in paths if path.startswith(GLOB_FACT)}
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
     rows = [_row(root, build, path) for path in sorted(paths) if not is_fact(path) and "\0" not in path]
-    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}
+    products = sorted({output for step in build.planned.steps.values() for output in step.outputs})
+    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}, products
 
 
 def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], list[ToolStamp], dict[str, str]]:

@@ -5,6 +5,7 @@ Knows no watch.
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from cpods.digest import of_bytes
@@ -22,9 +23,9 @@ def row(root: Path, path: str) -> Row:
     return (path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, of_bytes(place.read_bytes()), time.time_ns() + 10**9)
 
 
-def footing(root: Path, *paths: str, globs: tuple[str, ...] = (), tools: tuple[str, ...] = ()) -> Footing:
+def footing(root: Path, *paths: str, globs: tuple[str, ...] = (), tools: tuple[str, ...] = (), products: Iterable[str] = ()) -> Footing:
     stamps = [(tool, status.st_size, status.st_mtime_ns, status.st_ino) for tool in tools for status in [os.stat(tool)]]
-    found = footing_from(str(root), [row(root, path) for path in paths], stamps, glob_digests(str(root), globs))
+    found = footing_from(str(root), [row(root, path) for path in paths], stamps, glob_digests(str(root), globs), products)
     assert found is not None
     found.folders()
     return found

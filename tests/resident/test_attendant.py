@@ -51,6 +51,7 @@ class Play:
         self.rested = asyncio.Event()
         self.asked = asyncio.Event()
         self.products: set[str] = set()
+        self.planned: Sequence[str] = ()
         self.running: Sequence[str] = ("a",)
         self.restarts = False
 
@@ -61,7 +62,7 @@ class Play:
 
     def reads(self, step: str) -> frozenset[str] | None:
         self.asked.set()
-        return frozenset({f"src/{step}"})
+        return frozenset({f"src/{step}", step})
 
     def is_product(self, path: str) -> bool:
         return path in self.products
@@ -85,7 +86,7 @@ class Play:
     async def end(self, outcome: Outcome = GOOD, late: Callable[[], object] = lambda: None) -> None:
         """The build that goes on ends; ``late`` happens after it looked at its files."""
         build = await self.builds.get()
-        self._ground = footing(self.root, *self.files)
+        self._ground = footing(self.root, *self.files, products=self.planned)
         late()
         build.over.set_result(outcome)
 
@@ -226,6 +227,28 @@ def test_products_that_a_build_writes_do_not_end_it(tmp_path: Path) -> None:
         await play.end(late=lambda: None)
         await play.rested.wait()
         assert play.said[-2:] == ["builds out", "done"]
+
+    played(tmp_path, scenario)
+
+
+def test_what_a_step_that_never_came_to_a_good_end_is_to_make_does_not_end_it(tmp_path: Path) -> None:
+    """Nothing tells what it reads, and nothing but the plan that its output is one: the first thing that it does is to make that."""
+
+    async def scenario(play: Play) -> None:
+        play.planned = ("out",)
+        play.running = ("a", "out")
+        await play.end(Outcome(1, "failed", (Problem("no"),)))
+        await play.rested.wait()
+        (play.root / "src" / "a").write_text("mended")
+        build = await play.next()
+        play.asked.clear()
+        (play.root / "out").write_text("half")
+        (play.root / "src" / "c").write_text("C")  # it is looked after which of the running steps read this
+        await play.asked.wait()
+        assert not build.cancelled.is_set()
+        await play.end()
+        await play.rested.wait()
+        assert play.said == ["builds ", "failed", "builds src/a", "done"]
 
     played(tmp_path, scenario)
 
