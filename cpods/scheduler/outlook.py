@@ -458,19 +458,21 @@ class Outlook:
             self._begun += begun
             if self._since[pod]:
                 heapq.heappop(self._since[pod])
-            as_expected = begun == self._begins.pop(step, -1.0) and in_order and not self._others[pod]
+            is_crowded = len(self._running[pod]) > self.slots[pod]  # the one before it in its slot has no end yet
+            as_expected = begun == self._begins.pop(step, -1.0) and in_order and not self._others[pod] and not is_crowded
             if not as_expected:
                 self._spoil(pod, now)
 
     def _halt(self, step: int, pod: int, now: float) -> bool:
         """The step runs no more, if it did; what else is expected there stays, if it ends when it was expected to."""
+        is_crowded = len(self._running[pod]) > self.slots[pod]
         begun = self._running[pod].pop(step, None)
         if begun is None:
             return False
         self._runs -= 1
         self._begun -= begun
         heapq.heappush(self._since[pod], now)
-        if begun + self.estimate[step] != now:
+        if begun + self.estimate[step] != now or is_crowded:
             self._spoil(pod, now)
         return True
 

@@ -245,7 +245,8 @@ class PlainOutlook:
         seen = self.pods[step.pod]
         begun = max(step.ready, now)
         first = self.at(step.pod, "waits")[0] == number
-        if seen.others or not first or (seen.as_of is not None and self.begins(step.pod)[number] != begun):
+        crowded = len(self.at(step.pod, "runs")) >= seen.slots
+        if seen.others or not first or crowded or (seen.as_of is not None and self.begins(step.pod)[number] != begun):
             seen.as_of = None
         self.turn += 1
         step.state, step.begun, step.turn = "runs", begun, self.turn
@@ -263,8 +264,9 @@ class PlainOutlook:
 
     def _stop(self, step: PlainStep, now: float) -> None:
         seen = self.pods[step.pod]
+        crowded = len(self.at(step.pod, "runs")) > seen.slots
         if step.state == "runs":
             seen.idle_since.append(now)
-        if step.state != "runs" or step.begun + step.estimate != now:
+        if step.state != "runs" or step.begun + step.estimate != now or crowded:
             seen.as_of = None
         step.state = ""

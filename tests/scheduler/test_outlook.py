@@ -230,6 +230,21 @@ def test_a_slot_is_free_behind_what_runs_and_what_waits_in_order() -> None:
     assert look.left(8.0) == 10 + 10 + 7
 
 
+def test_a_step_that_starts_before_the_end_of_the_one_before_it_is_told() -> None:
+    look = outlook()
+    look.hold(0, range(4))
+    look.give(0, 0, 0.0)
+    look.started(0, 0.0)
+    assert look.free(0, 0.0) == 10.0
+    look.give(1, 0, 0.0)
+    look.started(1, 10.0)
+    fresh = copy.deepcopy(look)
+    fresh.project(0, 10.0)
+    assert look.free(0, 10.0) == fresh.free(0, 10.0) == 10.0, "two run on one slot, and one of them is due"
+    look.finished(0, 10.0)
+    assert look.free(0, 10.0) == 20.0
+
+
 def test_what_runs_past_its_estimate_is_expected_to_take_a_tenth_again() -> None:
     look = outlook()
     look.give(0, 0, 0.0)
