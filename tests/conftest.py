@@ -19,12 +19,23 @@ settings.load_profile("any pace")
 
 _MEMORY = "/dev/shm"
 _ROOM_BYTES = 4 << 30
+_SHRINKING_SECONDS_MAX = 600
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The tests' folders lie in memory if there is room, but for those of the long tests: waiting for a disk is a fifth of the time."""
     if "not soak" in config.getoption("markexpr") and _has_room(_MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hypothesis makes a failure small for up to five minutes; cut short in that, it says that the strategies were flaky, and no more."""
+    if float(config.getoption("timeout") or config.getini("timeout")) > _SHRINKING_SECONDS_MAX:
+        return
+    for item in items:
+        if item.get_closest_marker("hypothesis") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SHRINKING_SECONDS_MAX))
 
 
 def _has_room(folder: str) -> bool:
