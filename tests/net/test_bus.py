@@ -96,8 +96,14 @@ async def raw(federation: Running, member: str) -> Client:
 async def _passed_over(_: Exception) -> None: ...
 
 
-async def end(client: Client) -> None:
+async def flushed(client: Client) -> None:
+    """The server has taken all that was sent. The client's own flush sends its ping past what waits to be sent."""
+    await client._flush_pending(force_flush=True)
     await client.flush()
+
+
+async def end(client: Client) -> None:
+    await flushed(client)
     await client.close()
     await asyncio.sleep(0)
 
@@ -416,7 +422,7 @@ def test_an_answer_is_believed_from_whom_was_asked_only(tmp_path: Path) -> None:
             await message.respond(b"trust me")  # type: ignore[attr-defined]
 
         await liar.subscribe(subjects.ask(FED, "a"), cb=unsealed)
-        await liar.flush()
+        await flushed(liar)
         with pytest.raises(BadMessage, match="no sealed message"):
             await md.request(subjects.ask(FED, "a"), b"", 20)
         await end(liar)
