@@ -89,6 +89,8 @@ _END = r"""
 \ifvmode\else\cpods@because{it typesets something}\fi
 \ifvoid255 \else\cpods@because{it typesets something}\fi
 \ifnum\endlinechar=13 \else\cpods@because{it changes the ends of lines}\fi
+\ifcsname ver@pdflscape.sty\endcsname\ifcsname ver@hyperref.sty\endcsname
+\cpods@because{pdflscape turns pages with links, and where these lead depends on what else is in pdfTeX's memory}\fi\fi
 \edef\cpods@a{\the\year.\the\month.\the\day.\the\time}\ifx\cpods@a\cpods@date\else\cpods@because{it changes the date}\fi
 \cpods@reads0}
 \gdef\cpods@reads#1{\ifeof#1 \else\cpods@because{it leaves a file open for reading}\fi

@@ -48,6 +48,7 @@ RUN = {
     "own-text": ("\\openin0=a.tex \\closein0 \\openin0=a.tex \\closein0 ", "it reads its own main file"),
     "same-line": ("\\def\\x{}%\n\\x\\begin{document}%", "\\begin{document} does not stand at the beginning of a line of its own"),
     "end-of-line": ("\\endlinechar=32 ", "it changes the ends of lines"),
+    "turned-links": ("\\usepackage{hyperref}\\usepackage{pdflscape}", "pdflscape turns pages with links"),
 }
 
 
