@@ -78,7 +78,7 @@ class World:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_build_in_peace_after_builds_that_were_meddled_with(ground: Path, seed: int, slices: bool) -> None:
     rng = random.Random(seed)
-    sandbox = Sandbox(ground / "w", slices=slices)
+    sandbox = Sandbox(ground / "w", slices=slices, mends=slices)
     world = World(sandbox, rng)
     for _ in range(BUILDS):
         sandbox.meanwhile = world.meddle
