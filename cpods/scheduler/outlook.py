@@ -151,6 +151,7 @@ class Outlook:
 
     def resize(self, file: int, size: int) -> None:
         """A file turned out to be of another size."""
+        self._read_more((size - self.size[file]) * len(self.readers[file]))
         self.size[file] = size
 
     def add_steps(self, estimates: Sequence[float], inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]]) -> None:
@@ -182,7 +183,14 @@ class Outlook:
                 self.readers[file].append(step)
         for file in sorted(before - now):
             self.readers[file].remove(step)
+        size = self.size
+        self._read_more(sum([size[file] for file in inputs]) - sum([size[file] for file in self.inputs[step]]))
         self.inputs[step] = inputs
+
+    def _read_more(self, size: int) -> None:
+        """The steps are known to read so many bytes more than was known."""
+        self._bytes += size
+        self.bytes_mean = self._bytes / max(1, len(self.estimate))
 
     def makes(self, step: int, outputs: Sequence[int]) -> None:
         """What a step makes, now that it is known."""

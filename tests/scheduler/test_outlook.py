@@ -197,6 +197,8 @@ class Twins(RuleBasedStateMachine):
             ]
         seconds = [step.estimate for step in plain.steps]
         assert look.seconds_mean == pytest.approx(sum(seconds) / max(1, len(seconds)))
+        read = [plain.size[file] for step in plain.steps for file in step.inputs]
+        assert look.bytes_mean == pytest.approx(sum(read) / max(1, len(seconds)))
 
 
 TestTwins = Twins.TestCase
