@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 #: Set for every program that is started here, so that what is left over can be told from all else on this machine.
@@ -18,6 +18,8 @@ MARK = "CPODS_DEMO"
 #: Addresses for tests of networks (RFC 2544), which are in nobody's use.
 _NETWORK = "198.18.7"
 _END_SECONDS = 20.0
+#: Where ``ip`` keeps the names of namespaces.
+_SPACES = "/run/netns"
 
 
 class Machine:
@@ -117,8 +119,8 @@ def _namespaces(names: Sequence[str], mark: str) -> Places:
     made: list[str] = []
     try:
         for space in spaces.values():
+            made.append(space)  # first: an interrupt may come when it is there and we do not know yet
             _ip("netns", "add", space)
-            made.append(space)
             _ip("-n", space, "link", "set", "lo", "up")
         home, *others = spaces.values()
         _ip("-n", home, "link", "add", "br0", "type", "bridge")
@@ -131,7 +133,7 @@ def _namespaces(names: Sequence[str], mark: str) -> Places:
             _ip("-n", space, "addr", "add", f"{_NETWORK}.{number}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
     except BaseException:
-        _remove(made)
+        _remove(space for space in made if os.path.exists(f"{_SPACES}/{space}"))
         raise
     machines = {
         name: Machine(name, f"{_NETWORK}.{number}", ("ip", "netns", "exec", space))
@@ -140,7 +142,7 @@ def _namespaces(names: Sequence[str], mark: str) -> Places:
     return Places(machines, mark, f"{len(names)} network namespaces joined by a bridge, {_NETWORK}.0/24", made)
 
 
-def _remove(spaces: Sequence[str]) -> None:
+def _remove(spaces: Iterable[str]) -> None:
     for space in spaces:
         if subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False).returncode:
             print(f"the network namespace {space} could not be removed", file=sys.stderr)
