@@ -26,6 +26,7 @@ from cpods.net.questions import Stop
 from cpods.net.signing import Signer, open_sealed
 from cpods.store.catalogue import open_catalogue
 from tests.helpers import control
+from tests.helpers.broker import flushed
 from tests.helpers.control import Gate, project, step, until
 from tests.helpers.lab import NAME, Lab
 
@@ -357,7 +358,7 @@ async def _seen_order(lab: Lab, folder: Path) -> tuple[str, bytes]:
 
     async with control.raw(lab, "founder", []) as client:
         await client.subscribe(subjects.step(NAME, "a").replace(".a.", ".*."), cb=see)
-        await client.flush()
+        await flushed(client)
         built = await asyncio.to_thread(lab.rebuild, folder)
     assert built.exit_code == 0 and seen, built.output
     (subject, data), roster = seen[0], control.home_of(lab, "founder").roster

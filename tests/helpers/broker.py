@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from nats.aio.client import Client
+
 from cpods.net.broker import Broker
 from cpods.net.bus import NatsBus, connect
 from cpods.net.identity import Federation, Home, Identity, new_identity
@@ -27,6 +29,12 @@ from cpods.net.roster import FOUNDER, Roster
 
 FOUNDER_NAME = "founder"
 MEMBERS = {"md": "majordomo", "a": "pod", "b": "pod"}
+
+
+async def flushed(client: Client) -> None:
+    """Of a raw client: the server has taken all that was sent. The client's own flush sends its ping past what waits to be sent."""
+    await client._flush_pending(force_flush=True)
+    await client.flush()
 
 
 class Running:

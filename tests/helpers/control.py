@@ -21,6 +21,7 @@ from cpods.net.certificates import client_context
 from cpods.net.identity import Home
 from cpods.net.messages import Owned
 from cpods.net.questions import AskOwned, OwnedPaths
+from tests.helpers.broker import flushed
 from tests.helpers.lab import NAME, Lab, Running
 
 SECONDS_MAX = 60.0
@@ -197,7 +198,7 @@ async def raw(lab: Lab, member: str, complaints: list[str]) -> AsyncIterator[Cli
     try:
         yield client
         if client.is_connected:
-            await client.flush()
+            await flushed(client)
     finally:
         await client.close()
         await asyncio.sleep(0)

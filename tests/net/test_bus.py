@@ -24,7 +24,7 @@ from cpods.net.natslogin import OUTBOUND_BYTES_MAX
 from cpods.net.signing import Signer
 from cpods.net.wire import BadMessage
 from cpods.ports import Message
-from tests.helpers.broker import MEMBERS, Running, running
+from tests.helpers.broker import MEMBERS, Running, flushed, running
 
 FED = "fed"
 STEP_A, STEP_B = subjects.step(FED, "a"), subjects.step(FED, "b")
@@ -94,12 +94,6 @@ async def raw(federation: Running, member: str) -> Client:
 
 
 async def _passed_over(_: Exception) -> None: ...
-
-
-async def flushed(client: Client) -> None:
-    """The server has taken all that was sent. The client's own flush sends its ping past what waits to be sent."""
-    await client._flush_pending(force_flush=True)
-    await client.flush()
 
 
 async def end(client: Client) -> None:
