@@ -158,7 +158,11 @@ def _is_cpods_child(parent: int) -> bool:
 
 
 def _end_launchers() -> None:
-    """Kills launchers whose cpods is gone. They notice that themselves, but perhaps a moment late."""
+    """Kills launchers whose cpods is gone, and waits for that: until then what they started has a parent.
+
+    They notice it themselves, but perhaps a moment late. Bounded, as :func:`_kill_rest` is.
+    """
+    killed = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -167,6 +171,15 @@ def _end_launchers() -> None:
         if fields is not None and fields[1] != words[-1]:  # the last word is the process that started it
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(int(name), signal.SIGKILL)
+                killed.append(int(name))
+    deadline = time.monotonic() + _GONE_SECONDS_MAX
+    while any(_runs(pid) for pid in killed) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _runs(pid: int) -> bool:
+    fields = _stat_fields(pid)
+    return fields is not None and fields[0] not in (b"Z", b"X")
 
 
 def _command_line(pid: int) -> bytes:

@@ -18,6 +18,7 @@ from cpods.ports import Command
 from cpods.scheduler import groups
 from cpods.scheduler.executor import ProcessExecutor
 from cpods.scheduler.streams import Capture
+from tests.helpers.offspring import children
 
 ENVIRONMENT = (("PATH", os.environ["PATH"]), ("LANG", "C.UTF-8"))
 
@@ -87,11 +88,9 @@ def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """No test may leave a descriptor open or a child unburied."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(os.listdir("/proc/self/fd")), children()
     yield
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert (sorted(os.listdir("/proc/self/fd")), children()) == before
 
 
 @pytest.mark.usefixtures("both_ways")

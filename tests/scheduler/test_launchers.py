@@ -19,6 +19,7 @@ from cpods.model import Exit
 from cpods.ports import Command
 from cpods.scheduler.executor import Ended, ProcessExecutor
 from cpods.scheduler.groups import end_strays
+from tests.helpers.offspring import children
 
 #: What tells a step's process from a user's.
 ENVIRONMENT = (("PATH", os.environ["PATH"]), ("SOURCE_DATE_EPOCH", "0"), ("FORCE_SOURCE_DATE", "1"))
@@ -30,13 +31,7 @@ def shell(text: str, cwd: Path) -> Command:
 
 def launchers() -> list[int]:
     """Process ids of the launchers that are children of this process."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            parent = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"cpods.scheduler.launcher" in Path("/proc", name, "cmdline").read_bytes():
-                found.append(int(name))
-    return sorted(found)
+    return [pid for pid in children() if b"cpods.scheduler.launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def is_running(pid: int) -> bool:
@@ -78,12 +73,10 @@ class Crowd:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """No descriptor stays open, no child unburied."""
-    before = sorted(os.listdir("/proc/self/fd"))
+    """No test may leave a descriptor open or a child unburied."""
+    before = sorted(os.listdir("/proc/self/fd")), children()
     yield
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert (sorted(os.listdir("/proc/self/fd")), children()) == before
 
 
 def crowd(slots: int = 2, grace_seconds: float = 0.3) -> Crowd:
