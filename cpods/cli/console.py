@@ -17,6 +17,8 @@ from cpods.session import Done
 from cpods.wiring import POD as HERE
 
 _TOGETHER_SECONDS = 0.02
+#: So many of the sentences at the end are shown: with 10,000 steps, a failure of one may keep 9,000 from being run.
+_NOTES_SHOWN = 20
 
 
 class Console(Listener):
@@ -105,8 +107,11 @@ class Console(Listener):
         self._hand_on()
         for text in done.ending.errors:
             self.failed(text)
-        for text in done.ending.notes:
+        notes = done.ending.notes
+        for text in notes[:_NOTES_SHOWN]:
             print(text)
+        if len(notes) > _NOTES_SHOWN:
+            print(f"… and {len(notes) - _NOTES_SHOWN} more like these; --report FILE has all")
         for line in done.lines:
             print(line)
         sys.stdout.flush()

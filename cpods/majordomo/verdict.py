@@ -66,10 +66,19 @@ def _of_unit(build: Build, unit: Unit, victims: Mapping[str, list[str]]) -> tupl
     if any(name in build.core.failures for name in unit.members):
         return "failed", _failure(build, unit, solution)
     if unit.status is Status.STUCK or build.core.lacking(unit):
-        return ("done", victims[unit.name]) if unit.name in victims else ("invalid", _stuck(build, unit))
+        if unit.name in victims:
+            return "done", victims[unit.name]
+        if not _waits_for_more(build, unit):
+            return "invalid", _stuck(build, unit)
     return "done", [
         f"{name} was not run: the build stopped after a failure; -k 0 goes on with what does not depend on it" for name in unit.members
     ]
+
+
+def _waits_for_more(build: Build, unit: Unit) -> bool:
+    """Whether the build was stopped before steps that would have made all that the unit lacks."""
+    lacking = build.core.lacking(unit)
+    return build.core.is_stopping and unit.status is not Status.STUCK and bool(lacking) and all(makers for _, _, makers in lacking)
 
 
 def _first_blocker(build: Build, unit: Unit) -> str:

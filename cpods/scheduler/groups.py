@@ -162,19 +162,26 @@ def _end_launchers() -> None:
 
     They notice it themselves, but perhaps a moment late. Bounded, as :func:`_kill_rest` is.
     """
-    killed = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        words = _command_line(int(name)).rstrip(b"\0").split(b"\0")
-        fields = _stat_fields(int(name)) if any(_LAUNCHER in word for word in words) else None
-        if fields is not None and fields[1] != words[-1]:  # the last word is the process that started it
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(name), signal.SIGKILL)
-                killed.append(int(name))
     deadline = time.monotonic() + _GONE_SECONDS_MAX
-    while any(_runs(pid) for pid in killed) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+    while (
+        left := [int(name) for name in os.listdir("/proc") if name.isdigit() and _is_left_launcher(int(name))]
+    ) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        while any(_runs(pid) for pid in left) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+
+
+def _is_left_launcher(pid: int) -> bool:
+    """Whether a process is a launcher, or was just forked by one, and whoever started it is gone."""
+    words = _command_line(pid).rstrip(b"\0").split(b"\0")
+    if not any(_LAUNCHER in word for word in words):
+        return False
+    fields = _stat_fields(pid)
+    if fields is None or fields[0] in (b"Z", b"X") or fields[1] == words[-1]:  # the last word is the process that started it
+        return False
+    return _LAUNCHER not in _command_line(int(fields[1]))  # until exec, what a launcher starts looks like the launcher
 
 
 def _runs(pid: int) -> bool:

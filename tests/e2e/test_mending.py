@@ -46,7 +46,8 @@ def folder(tmp_path: Path, cpods: Zygote) -> Path:  # noqa: F811
     for number in range(CHAINS):
         (place / "in" / str(number)).write_text(f"{number}\n")
     write(place, cpods__toml=PROJECT)
-    assert cpods.run(place, "rebuild").code == 0
+    said = cpods.run(place, "rebuild")
+    assert said.code == 0, f"{said.err}{said.report and said.report['errors'][:3]}"
     return place
 
 
