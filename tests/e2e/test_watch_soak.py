@@ -10,7 +10,7 @@ from tests.helpers.calls import Zygote, cpods  # noqa: F401  a fixture
 from tests.helpers.soaking import PROJECTS, Soak
 
 SHORT_SECONDS = 6
-LONG_SECONDS = 300
+LONG_SECONDS = 600
 
 
 @pytest.mark.parametrize("name", PROJECTS)
