@@ -104,7 +104,11 @@ class Knots:
         readers = [*order.members, *(helper for _, result in start.last for helper in result.helpers)]
         # What a step declared as its output then and does not now is no part of the state any more: a clean build lacks it too.
         closed = {step.name: step.outputs for step in order.members if not step.open_reads}
-        kept = [(name, output) for name, output in start.outputs if name not in closed or output.path in closed[name]]
+        # Nor is what a step made that was a member then and stands on its own now: it would hide what that step makes.
+        others = self._build.planned.steps.keys() - {step.name for step in order.members}
+        kept = [
+            (name, output) for name, output in start.outputs if name not in others and (name not in closed or output.path in closed[name])
+        ]
         seed = tuple((name, self._build.viewed(output, readers)) for name, output in kept)
         return Solved(order.knot, None, seed=seed, helpers=helpers)
 
