@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SAVE_SECONDS = 2.0
 #: While a build runs elsewhere, what a slice needs is loaded here.
 _PRELOAD_SECONDS = 0.05
+#: So long after a small build the circles that it left are looked for: what was there before it is frozen, so this is quick.
+_COLLECT_SECONDS = 0.02
 #: Of more changed files than this the whole is looked at, in a process of its own.
 _CHANGED_MAX = 50
 
@@ -79,6 +81,7 @@ class Builds:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(_SAVE_SECONDS, _tidy, footing)
+        asyncio.get_running_loop().call_later(_COLLECT_SECONDS, gc.collect)
 
     def reads(self, step: str) -> frozenset[FilePath] | None:
         """As the catalogue has it."""
@@ -155,7 +158,6 @@ def _clear(folder: str) -> None:
 
 def _tidy(footing: Footing) -> None:
     footing.save()
-    gc.collect()  # builds leave circles; what was there before them is frozen, so this is quick
 
 
 def _warm(standing: "Standing") -> None:
