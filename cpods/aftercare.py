@@ -60,7 +60,7 @@ async def collect_garbage(site: Site, max_bytes: int, added_bytes: int, slice_on
     """Keeps the store below its quota, if it may have grown beyond. ``slice_only``: the site knows only a part of what is needed."""
     if not added_bytes or site.catalogue is None or not growth.is_due(site.where.store, max_bytes, added_bytes):
         return
-    memory = await (await site.full()).load() if slice_only else site.memory
+    memory = await site.catalogue.load() if slice_only else site.memory
     done = collect(site.where.store, max_bytes, needed_objects(memory), int(max_bytes * growth.KEPT_SHARE))
     growth.measured(site.where.store, done.left_bytes)
     if done.digests:
