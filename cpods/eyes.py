@@ -189,20 +189,19 @@ class Eyes:
         return self._glob(pattern, frozenset())
 
     def sees_all_matches(self, step: Step) -> bool:
-        """Whether the step's patterns match right now what they matched when it was planned and when they were last looked at.
-
-        Its own outputs aside.
-        """
+        """Whether the step's patterns match right now what they matched when they were last looked at, its own outputs aside."""
         below: Callable[[FilePath], AbstractSet[FilePath]] | None = getattr(self._folder, "below", None)
-        if below is None or not step.globs:
+        if below is None:
             return True
         for pattern in step.globs:
-            now, listed = (
-                set(expand(pattern, paths)).difference(step.outputs) for paths in (below(literal_folder(pattern)), self._listed())
-            )
-            if not now == listed == set(expand(pattern, step.inputs)):
+            now, listed = set(expand(pattern, below(literal_folder(pattern)))), set(expand(pattern, self._listed()))
+            if now.difference(step.outputs) != listed.difference(step.outputs):
                 return False
         return True
+
+    def matched(self, step: Step) -> list[FilePath]:
+        """What the step's patterns match, its own outputs aside, sorted. More than when it was planned, if others have made some since."""
+        return sorted({path for pattern in step.globs for path in expand(pattern, self._listed())}.difference(step.outputs))
 
     def _listed(self) -> set[FilePath]:
         if self._listing is None:

@@ -38,6 +38,7 @@ def call(run: "Callable[[], int] | None" = None) -> int:
 
         too_late()
         warnings.simplefilter("ignore")  # of a coroutine that never began
+        sys.unraisablehook = lambda _: None  # of a loop that was half made
         sys.stderr.write("cpods: interrupted; nothing had been started\n")
         code = 130
     except BrokenPipeError:  # the reader of our output has seen enough

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from cpods.chefs import debian
 from cpods.digest import ABSENT, of_parts
 from cpods.eyes import Eyes
@@ -91,10 +93,11 @@ class PlainSteps:
         step = order.step
         started_ns = self._clock.now_ns()
         is_listed = self._eyes.sees_all_matches(step)
-        before = {path: self._outcomes.refresh(path) for path in (*step.inputs, *step.optional)}
+        matched = self._eyes.matched(step) if step.globs else ()
+        before = {path: self._outcomes.refresh(path) for path in (*step.inputs, *step.optional, *matched)}
         previous = self._clear_outputs(step)
         try:
-            view = self._plain_view((*step.inputs, *step.optional, *step.outputs))
+            view = self._plain_view((*before, *step.outputs))
         except BaseException:
             self._restore(step, previous)
             raise
@@ -119,6 +122,10 @@ class PlainSteps:
             failed = self._outcomes.failed(order, exit, observed)
             self._restore(step, ground.previous)
             return failed
+        if step.globs:  # what came to match after it was planned was read too
+            observed = msgspec.structs.replace(
+                observed, reads=tuple(dict.fromkeys((*observed.reads, *sorted(before.keys() - {*observed.absent}))))
+            )
         recorded = self._outcomes.reads(order, observed)
         if not (ground.is_listed and self._eyes.sees_all_matches(step)):
             recorded = tuple(_torn(read) for read in recorded)

@@ -35,13 +35,15 @@ class Problem(NamedTuple):
 class Outcome(NamedTuple):
     """How a build ended: exit code, status as in the report, what was wrong.
 
-    ``key``: the name of its null build, '' if it left nothing that a null build may stand on.
+    ``key``: the name of its null build, '' if it left nothing that a null build may stand on. ``lost``: its process was ended
+    from outside; nothing is known of it.
     """
 
     code: int
     status: str
     problems: tuple[Problem, ...] = ()
     key: str = ""
+    lost: bool = False
 
 
 class Running(Protocol):
@@ -104,6 +106,7 @@ class Attendant:
         self._good = "good", id(self)
         self._bad = "bad", id(self)
         self._in_vain: tuple[frozenset[FilePath], int] = (frozenset(), 0)
+        self._lost = 0
         self._early: tuple[frozenset[FilePath], int] = (frozenset(), 0)
         self._seen: dict[FilePath, Any] = {}
 
@@ -116,12 +119,13 @@ class Attendant:
         changed: Sequence[FilePath] = ()
         while True:
             await self._until_there()
-            changed = await self._build(changed) or await self._until_changed()
+            again = await self._build(changed)
+            changed = await self._until_changed() if again is None else again
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    async def _build(self, changed: Sequence[FilePath]) -> list[FilePath]:
-        """One build; what is to be built again at once, as it changed meanwhile."""
+    async def _build(self, changed: Sequence[FilePath]) -> Sequence[FilePath] | None:
+        """One build. What is to be built again at once, as it changed meanwhile; None for nothing."""
         self._view.building(changed)
         self._seen = {path: _stamp(self._root, path) for path in {*changed, *self._settled()}}
         running = await self._builder.begin(self._grounds.get(self._good))
@@ -134,10 +138,13 @@ class Attendant:
             raise
         if late:
             return late
+        self._lost = self._lost + 1 if outcome.lost else 0
+        if 0 < self._lost < _BUILDS_IN_VAIN_MAX:  # what it would have seen of the files is not known: waiting would miss it
+            return changed
         self._early = frozenset(), 0
         self._stand_on(outcome)
         self._view.ended(outcome)
-        return self._at_once()
+        return self._at_once() or None
 
     async def _attend(self, running: Running) -> list[FilePath]:
         """Until the build has ended. A step of which something changed that it reads begins again; where that cannot be, the

@@ -78,7 +78,8 @@ class Forked:
         if self._outcome is not None:
             return self._outcome
         if code is None:
-            return Outcome(1, "failed", (Problem("the process that builds are forked from has ended; the next build starts a new one"),))
+            problem = Problem("the process that builds are forked from has ended; the next build starts a new one")
+            return Outcome(1, "failed", (problem,), lost=True)
         status = {0: "done", _INTERRUPTED: "interrupted"}.get(code, "failed")
         return Outcome(code, status, (Problem(f"the build ended with exit code {code}"),) if status == "failed" else ())
 

@@ -95,7 +95,10 @@ class Nursery:
 
     def _read_control(self) -> None:
         assert self._control is not None
-        data, files, _, _ = socket.recv_fds(self._control, _RECEIVE_BYTES, FILES)
+        try:
+            data, files, _, _ = socket.recv_fds(self._control, _RECEIVE_BYTES, FILES)
+        except ConnectionResetError:  # it was killed with words of ours unread
+            data, files = b"", []
         self._files += files
         if not data:
             self._poll.unregister(self._control)

@@ -278,6 +278,23 @@ def test_what_changes_because_it_is_built_is_not_built_for_ever(tmp_path: Path) 
     played(tmp_path, scenario)
 
 
+def test_a_build_whose_process_was_killed_is_done_again_but_not_for_ever(tmp_path: Path) -> None:
+    lost = Outcome(1, "failed", (Problem("gone"),), lost=True)
+
+    async def scenario(play: Play) -> None:
+        await play.end(lost)
+        await play.end()
+        await play.rested.wait()
+        assert play.said == ["builds ", "builds ", "done"]
+        (play.root / "src" / "a").write_text("A")
+        for _ in range(3):
+            await play.end(lost)
+        await play.rested.wait()
+        assert play.said[3:] == ["builds src/a"] * 3 + ["failed"]
+
+    played(tmp_path, scenario)
+
+
 def test_a_failed_build_waits_for_a_change_of_what_it_looked_at(tmp_path: Path) -> None:
     async def scenario(play: Play) -> None:
         await play.end(Outcome(1, "failed", (Problem("no"),)))
