@@ -68,8 +68,11 @@ async def collect_garbage(site: Site, max_bytes: int, added_bytes: int, slice_on
     await site.close()
 
 
-def remember(key: str, where: Places, build: Build, project: Project, environment: Mapping[str, str], said: Mapping[str, bytes]) -> None:
-    """Notes what the build stood on, so that the next call with the same goals and flags need not load it all."""
+def remember(key: str, where: Places, build: Build, project: Project, environment: Mapping[str, str], said: Mapping[str, bytes]) -> bool:
+    """Notes what the build stood on, so that the next call with the same goals and flags need not load it all.
+
+    False if nothing was noted: something changed while it was built, or it cannot be written.
+    """
     ground = ground_of(build, [PROJECT_FILE])
     columns = columns_of(build, project, ground) if ground is not None else None
     if ground is not None and columns is not None:
@@ -77,6 +80,8 @@ def remember(key: str, where: Places, build: Build, project: Project, environmen
             digest = glance.environment_digest(environment)
             store = where.store if stands_as_made(build, ground.rows) else ""
             glance.remember(where.state, where.root, key, digest, __version__, ground, columns[0], {**said, **columns[1]}, store)
+            return True
+    return False
 
 
 def needed_objects(memory: Memory) -> set[str]:

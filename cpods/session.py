@@ -59,13 +59,17 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct):
-    """A finished call: its report, its ending, what is said of its goals, and (if it came that far) the build."""
+    """A finished call: its report, its ending, what is said of its goals, and (if it came that far) the build.
+
+    ``remembered``: what it stood on lies where null builds look.
+    """
 
     report: dict[str, Any]
     ending: Ending
     lines: list[str] = []
     build: Build | None = None
     project: Project | None = None
+    remembered: bool = False
 
 
 async def rebuild(
@@ -170,9 +174,9 @@ async def _rebuild_all(
         shown = goal_lines(build, report) if end.status in ("done", "unstable") else []
         await site.close()
         await collect_garbage(site, project.store.max_bytes, build.parts.ledger.added_bytes)
-        if end.status == "done" and call.glance and not name and project_stamp(call.root) == stamp:
-            remember(call.glance, where, build, project, environment, summary(report, shown))
-        return Done(report, end, _all_lines(shown, report), build, project)
+        stands = end.status == "done" and call.glance and not name and project_stamp(call.root) == stamp
+        remembered = bool(stands) and remember(call.glance, where, build, project, environment, summary(report, shown))
+        return Done(report, end, _all_lines(shown, report), build, project, remembered)
 
 
 async def _rebuild_slice(
@@ -206,7 +210,7 @@ async def _rebuild_slice(
         await collect_garbage(site, cut.project.store.max_bytes, build.parts.ledger.added_bytes, slice_only=True)
         standing.note_catalogue(where.state)
         lines = [*standing.lines(dict(shown)), total_line(whole)] if end.status in ("done", "unstable") else []
-        return Done(whole, end, lines, build, cut.project)
+        return Done(whole, end, lines, build, cut.project, end.status == "done")
 
 
 def _all_lines(shown: Sequence[Shown], report: Mapping[str, Any]) -> list[str]:

@@ -4,11 +4,11 @@ Knows no build; it is told what happens.
 """
 
 import asyncio
-import json
 import sys
 from contextlib import suppress
 from typing import Any
 
+from cpods.cli.jsonlines import say_json
 from cpods.majordomo.account import Listener, Reason
 from cpods.majordomo.verdict import format_problem
 from cpods.model import Problem
@@ -121,7 +121,7 @@ class JsonConsole(Console):
     """JSON lines on stdout."""
 
     def _say(self, kind: str, **fields: Any) -> None:
-        print(json.dumps({"event": kind, **fields}, ensure_ascii=False), flush=True)
+        say_json({"event": kind, **fields})
 
     def planned(self, steps: int) -> None:
         """The build has this many steps."""
@@ -159,4 +159,4 @@ class JsonConsole(Console):
 
     def ended(self, done: Done) -> None:
         """The report itself is the last line."""
-        print(json.dumps({"event": "ended", **done.report}, ensure_ascii=False), flush=True)
+        say_json({"event": "ended", **done.report})

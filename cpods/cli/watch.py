@@ -5,7 +5,6 @@ Knows no watch and no build: parses, joins, prints.
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cpods.cli.flags import Flags
+from cpods.cli.jsonlines import say_json
 from cpods.ids import FilePath
 from cpods.resident.attendant import Outcome
 
@@ -160,7 +160,7 @@ class Screen:
     def tell(self, line: str, **fields: object) -> None:
         """A line."""
         if self._json:
-            print(json.dumps(fields, ensure_ascii=False), flush=True)
+            say_json(fields)
         else:
             print(line, file=sys.stderr, flush=True)
 

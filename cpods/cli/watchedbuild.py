@@ -4,7 +4,6 @@ Knows no watch but the connection to it.
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any
 from cpods import cli
 from cpods.cli.console import Console
 from cpods.cli.flags import Flags
+from cpods.cli.jsonlines import say_json
 from cpods.cli.relay import Relay
 from cpods.majordomo.drive import can_restart, restart
 from cpods.orders import Execution
@@ -95,8 +95,7 @@ def outcome_of(done: Done, flags: Flags) -> Outcome:
     """How a build ended, for the watch."""
     from cpods.cli.rebuild import call_of
 
-    remembered = done.ending.status == "done" and "federation" not in done.report
-    return Outcome(done.ending.exit_code, done.ending.status, tuple(_problems(done)), call_of(flags).glance if remembered else "")
+    return Outcome(done.ending.exit_code, done.ending.status, tuple(_problems(done)), call_of(flags).glance if done.remembered else "")
 
 
 def _problems(done: Done) -> Iterator[Problem]:
@@ -139,5 +138,5 @@ def _tell_json(found: Look, root: str, report_file: str, seconds: float) -> int 
         report = null_report(found, root, seconds)
     except (OSError, ValueError, KeyError):
         return None
-    print(json.dumps({"event": "ended", **report}, ensure_ascii=False), flush=True)
+    say_json({"event": "ended", **report})
     return 0

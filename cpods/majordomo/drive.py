@@ -86,6 +86,13 @@ class MajorDomo:
                 self._restarted.add(name)
                 under_way.cancel()
 
+    def _never_began(self, name: str, task: "asyncio.Task[None]") -> None:
+        """A task that is cancelled before its first turn does nothing at all, not even say so."""
+        if task.cancelled():
+            del self._settles[name]
+            self._arrived.append(self._restarts(name, asyncio.CancelledError()))
+            self._wake()
+
     def _restarts(self, name: str, arrived: Event | BaseException) -> Event | BaseException:
         """What came of a step; that it is to begin again, if it was ended for that."""
         if name in self._restarted:
@@ -145,6 +152,7 @@ class MajorDomo:
         task.add_done_callback(self._tasks.discard)
         if isinstance(instruction, Settle):
             self._settles[instruction.step.name] = task
+            task.add_done_callback(lambda task: self._never_began(instruction.step.name, task))
 
     def _take_in(self, name: str, arrived: Event | BaseException) -> None:
         """A step that has no task came to its end. The next one is started here and now: a turn of the loop later is late."""

@@ -17,6 +17,7 @@ from cpods.graph.order import pass_order
 from cpods.ids import FilePath, is_fact, is_outside
 from cpods.majordomo.account import Reason
 from cpods.majordomo.context import Build
+from cpods.majordomo.lookup import writers_of
 from cpods.majordomo.publish import Publisher, is_published, keep_last
 from cpods.majordomo.settling import Settling
 from cpods.model import Artefact, Moving, Output, Solution
@@ -105,10 +106,8 @@ class Knots:
         # What a step declared as its output then and does not now is no part of the state any more: a clean build lacks it too.
         closed = {step.name: step.outputs for step in order.members if not step.open_reads}
         # Nor is what a step made that was a member then and stands on its own now: it would hide what that step makes.
-        others = self._build.planned.steps.keys() - {step.name for step in order.members}
-        kept = [
-            (name, output) for name, output in start.outputs if name not in others and (name not in closed or output.path in closed[name])
-        ]
+        writers = writers_of(order.members, start)
+        kept = [(name, output) for name, output in start.outputs if name in writers and (name not in closed or output.path in closed[name])]
         seed = tuple((name, self._build.viewed(output, readers)) for name, output in kept)
         return Solved(order.knot, None, seed=seed, helpers=helpers)
 

@@ -136,6 +136,8 @@ class Lookup:
         for name, result in solution.last:
             if name not in steps or self._keys.static(steps[name]) != result.static_key or result.exit_code == NOT_FOUND:
                 return False
+        if not writers_of(members, solution).issuperset(writer for writer, _ in solution.outputs):
+            return False  # what a step made that is no member now is no part of it
         if any(True for _ in self.moved(solution, steps, hidden, overlay)):
             return False
         return all(self._objects.has(output.version.digest) for _, output in solution.outputs)
@@ -155,3 +157,9 @@ class Lookup:
                     now = read.digest if is_fact(read.path) else self._eyes.raw(read.path, overlay, hidden)
                     if now != read.digest:
                         yield Difference(read.path, read.digest, now)
+
+
+def writers_of(members: Iterable[Step], solution: Solution) -> set[str]:
+    """Names of the steps whose outputs belong to a knot's state: its members, what runs ahead of them, and their helpers."""
+    names = {name for step in members for name in (step.name, *(ahead.name for ahead in step.ahead))}
+    return names | {helper.name for _, result in solution.last for helper in result.helpers}
