@@ -126,7 +126,6 @@ class Launchers:
     """Launcher processes, started at once. Raises OSError."""
 
     def __init__(self, reactor: Reactor, count: int, grace_seconds: float) -> None:
-        self.reactor = reactor
         self._grace_seconds = grace_seconds
         self._all: list[_Launcher] = []
         self._number = 0

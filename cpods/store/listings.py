@@ -18,7 +18,6 @@ class Listing:
         self._root = root
         self._skip = skip
         self._below = below
-        self._looked_ns = 0
         self._folders: dict[str, int] = {}
         self._files: frozenset[FilePath] = frozenset()
 
