@@ -110,8 +110,8 @@ def end_group(pid: int, ticks: int, grace_seconds: float = GRACE_SECONDS) -> boo
 def end_strays(folder: str) -> list[int]:
     """Ends steps below ``folder`` that were started but never noted, as their cpods was killed in between; their group ids.
 
-    Told by all marks of such a process at once: it leads a session, its parent is gone, it reads nothing, its two outputs
-    are pipes, and its environment is a step's. A user's shell or editor in the folder has none of them but the first.
+    Told by all marks of such a process at once: it leads a session, its parent is gone, it reads nothing, one of its
+    outputs at least is a pipe, and its environment is a step's. A user's shell or editor in the folder has none of them but the first.
     """
     real = os.path.realpath(folder)
     _end_launchers()
@@ -137,7 +137,8 @@ def _is_stray(pid: int, folder: str) -> bool:
     except OSError:
         return False
     inside = f"{links[0]}/".startswith(f"{folder}/")
-    return inside and links[1] == os.devnull and all(link.startswith("pipe:") for link in links[2:]) and _has_step_environment(pid)
+    said = any(link.startswith("pipe:") for link in links[2:])  # a shell that carries out a redirection has moved one of them
+    return inside and links[1] == os.devnull and said and _has_step_environment(pid)
 
 
 def _left_group(pid: int, folder: str) -> int | None:

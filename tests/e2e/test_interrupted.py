@@ -292,6 +292,16 @@ def test_a_kill_between_the_start_of_a_process_and_its_note(cpods: Zygote, folde
     assert not (folder / "out.txt").exists()
 
 
+def test_a_step_that_writes_its_output_itself_is_ended_too(cpods: Zygote, folder: Path) -> None:  # noqa: F811
+    write(folder, cpods__toml=WAITING.replace("echo half > out.txt", "exec > out.txt; echo half"), seed__txt="seed\n")
+    call = cpods.start(folder, "rebuild", killed_at="cpods.store.journal:Journal.started", killed_after=1)
+    assert call.wait().code == -signal.SIGKILL
+    while not (folder / "here.txt").exists():
+        assert processes_below(folder) != []
+    assert cpods.run(folder, "rebuild", "seed.txt").code == 0
+    assert processes_below(folder) == [] and not (folder / "out.txt").exists()
+
+
 def test_killed_twice_in_a_row(cpods: Zygote, folder: Path) -> None:  # noqa: F811
     start = start_hanging(cpods, folder, WAITING)
     start.signal(signal.SIGKILL)
