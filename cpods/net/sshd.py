@@ -4,6 +4,9 @@ Knows no bus and no roster: who may log in comes in over standard input (see :mo
 
 As an ordinary user sshd serves all that this user can read. So every session runs :mod:`cpods.net.confined`, which gives up all
 but the objects by Landlock before anything is served; where the kernel has none, root may use sshd's own chroot; else it is refused.
+
+sshd starts that program with the user's login shell, and a shell reads what it finds at home (bash its .bashrc, zsh .zshenv): that
+may take long, print, or wait for a lock. So HOME is this server's own folder, where there is nothing to read.
 """
 
 import asyncio
@@ -51,6 +54,7 @@ PermitTTY no
 PermitUserRC no
 PermitTunnel no
 PermitUserEnvironment no
+SetEnv "HOME={run}"
 VersionAddendum {mark}{user}
 Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr
 Compression no
@@ -216,7 +220,9 @@ class PrivateSshd:
                 await sftp.stat("objects")
                 await self._check_confined(sftp)
         except (OSError, asyncssh.Error, TimeoutError) as error:
-            raise CannotServe(f"the private sshd takes no login as {user}: {self._last_words()} ({error}); {_INSTEAD}", True) from error
+            raise CannotServe(
+                f"the private sshd takes no login as {user}: {self._last_words()} ({str(error) or 'no answer in time'}); {_INSTEAD}", True
+            ) from error
 
     async def _check_confined(self, sftp: asyncssh.SFTPClient) -> None:
         for path in (os.path.join(self._run, "host_key"), "format"):

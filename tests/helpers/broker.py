@@ -15,6 +15,7 @@ is what a process of that member is to be started with. Broker and all connectio
 """
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,6 +55,11 @@ class Running:
     def url(self) -> str:
         """Where the broker is."""
         return self.broker.url
+
+    def stand_still(self) -> None:
+        """Stops the broker's process until SIGCONT. A signal that was sent is not yet heeded: on a busy machine it answered still."""
+        os.kill(self.broker.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.broker.pid, os.WSTOPPED | os.WNOWAIT)  # tells when all its threads stand
 
     def home(self, member: str) -> Home:
         """The member's home, read anew from its folder."""

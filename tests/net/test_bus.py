@@ -174,7 +174,7 @@ def test_refused_while_the_broker_reloads_it_tries_again(tmp_path: Path) -> None
         first = asyncio.create_task(connect(federation.home("a"), timeout=20))
         await asyncio.sleep(0)
         # Who is refused tries again a limited number of times: meanwhile the server stands still, however long the rest takes.
-        os.kill(federation.broker.pid, signal.SIGSTOP)
+        federation.stand_still()
         reload = asyncio.create_task(federation.broker.reload(federation.roster.members.values()))
         while not is_pending(federation.broker.pid, signal.SIGHUP):
             await asyncio.sleep(0.01)
@@ -560,7 +560,7 @@ def test_a_broker_that_hangs(tmp_path: Path) -> None:
     async def scenario(federation: Running) -> None:
         md, a = await federation.connect("md"), await federation.connect("a")
         await a.subscribe(STEP_A, Box(b"lease"))
-        os.kill(federation.broker.pid, signal.SIGSTOP)
+        federation.stand_still()
         with pytest.raises(TimeoutError):
             await md.request(STEP_A, b"", 0.05)
         with pytest.raises(Unavailable, match="does not answer in time"):

@@ -14,6 +14,7 @@ from cpods.net import sftp_server
 from cpods.net.confined import PACK
 from cpods.net.links import Links
 from cpods.net.pack import object_path
+from cpods.net.processes import children_of
 from cpods.net.pull import Peer, SftpTransfer
 from cpods.store.layout import object_path as stored_path
 from cpods.store.objects import ObjectStore
@@ -56,6 +57,21 @@ def on_session(yard: Yard, work: Callable[[asyncssh.SSHClientConnection, asyncss
             await links.close()
 
     yard.run(within())
+
+
+@pytest.mark.parametrize("yard", ["openssh"], indirect=True)  # the other has no shell
+def test_no_session_reads_what_the_user_has_at_home(yard: Yard, holder: Holder) -> None:
+    """A login shell's files may print, wait or fail, and did: one that waited for a lock kept every session waiting."""
+
+    async def work(connection: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient) -> None:
+        await sftp.stat("objects")
+        environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children_of(holder.server.pid)]
+        homes = [dict(entry.partition(b"=")[::2] for entry in environment.split(b"\0")) for environment in environments]
+        (home,) = {environment[b"HOME"] for environment in homes if b"SSH_ORIGINAL_COMMAND" in environment}
+        assert not [name for name in os.listdir(home) if name.startswith(b".")]
+        assert os.path.basename(home).startswith(b"cpods-serve-")
+
+    on_session(yard, work)
 
 
 def refused(yard: Yard, work: Callable[[asyncssh.SFTPClient], Awaitable[object]]) -> None:
