@@ -79,9 +79,10 @@ def run_here() -> int:
 
         flags = plain(sys.argv[2:])
         if flags is not None:
-            from cpods.cli.lean import load_msgspec
+            from cpods.cli.lean import load_asyncio, load_msgspec
 
             load_msgspec()
+            load_asyncio()
             from cpods.cli.rebuild import run
 
             return run(flags)

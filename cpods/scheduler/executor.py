@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cpods.model import Exit
-from cpods.ports import Command
+from cpods.ports import Command, Withdrawn
 from cpods.scheduler import forking, groups
 from cpods.scheduler.logs import Logs, not_started
 from cpods.scheduler.reactor import Reactor
@@ -94,6 +94,14 @@ class ProcessExecutor:
 
         There is a log only of a run that said something or did not end well.
         """
+        while True:
+            try:
+                return await self._run_once(command, started)
+            except Withdrawn:
+                continue
+
+    async def _run_once(self, command: Command, started: Callable[[int, int], None] | None) -> Exit:
+        """As :meth:`run`; Withdrawn if it was not started."""
         loop = asyncio.get_running_loop()
         found: list[Ended] = []
         waiter = loop.create_future()
@@ -112,10 +120,10 @@ class ProcessExecutor:
                 is_cancelled = True
                 waiter = loop.create_future()
                 handle.cancel()
+        if is_cancelled and isinstance(found[0], Exit | Withdrawn):
+            raise asyncio.CancelledError
         if isinstance(found[0], Exception):
             raise found[0]
-        if is_cancelled:
-            raise asyncio.CancelledError
         return found[0]
 
     def begin(self, command: Command, started: Callable[[int, int], None] | None, ended: Callable[[Ended], None]) -> "Run | _Unstarted":

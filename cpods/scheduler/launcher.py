@@ -1,9 +1,10 @@
 """The program of a launcher: a small process that starts programs for cpods, one at a time, and waits for their ends.
 
 While a program is started, whoever starts it stands still until exec, and when one ends, the next cannot start before somebody
-looks: in cpods itself that left a third of the cores idle. A launcher has the next order at hand already. Knows no step, no
-log and no store; standard library only, and little of it, since it is to be there within milliseconds. It speaks over one
-socket, a marshalled tuple a message, and ends what it started and itself when the other end is gone.
+looks: in cpods itself that left a third of the cores idle. A launcher takes the next order out of a socket that it shares with
+all others. Knows no step, no log and no store; standard library only, and little of it, since it is to be there within
+milliseconds. Of all else it speaks over a socket of its own, a marshalled tuple a message, and it ends what it started and
+itself when the other end is gone.
 """
 
 import gc
@@ -12,7 +13,7 @@ import os
 import select
 import time
 from _signal import SIGKILL, SIGTERM  # type: ignore[import-not-found]  # signal itself makes enumerations, which takes longer than the rest
-from _socket import CMSG_SPACE, socket
+from _socket import CMSG_SPACE, MSG_DONTWAIT, socket
 
 from cpods.scheduler.forking import error_of, fork
 
@@ -20,19 +21,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: First words of what a launcher is told: an order (with the descriptors of both outputs), or what to do with orders given.
-START, END, DROP, GO_ON = range(4)
-#: First words of what it tells.
+#: First words of what a launcher is told besides orders: the usual environment, the number of an order that is to end, to go on.
+VARIABLES, END, GO_ON = range(3)
+#: First words of what is told of an order; the last by cpods itself.
 OVER, NOT_STARTED, DROPPED = range(3)
 #: Longest message. An order that is longer is carried out in cpods itself.
 MESSAGE_BYTES_MAX = 64 << 10
+#: With an order come the descriptors of both outputs.
+OUTPUTS_BYTES = 2 * 4
 
-_INT_BYTES = 4
 _LOOK_SECONDS = 0.005
 
 
 class Order:
-    """A program to start. ``variables`` None: those of the order before. ``grace_seconds``: between SIGTERM and SIGKILL."""
+    """A program to start. ``variables`` None: the usual ones. ``grace_seconds``: between SIGTERM and SIGKILL."""
 
     def __init__(
         self,
@@ -135,71 +137,88 @@ class Program:
 
 
 class Launcher:
-    """Carries out orders, one at a time. After a program that did not end well it waits for a word before it starts another."""
+    """Carries out orders, one at a time. After a program that did not end well it waits for a word before it takes another."""
 
-    def __init__(self, channel: socket) -> None:
+    def __init__(self, channel: socket, orders: socket) -> None:
         self._channel = channel
-        self._poll = select.poll()
+        self._orders = orders
+        self._poll = select.poll()  # while something runs, and while a word is waited for
         self._poll.register(channel, select.POLLIN)
-        self._waiting: list[Order] = []
+        self._poll_idle = select.poll()
+        self._poll_idle.register(channel, select.POLLIN)
+        self._poll_idle.register(orders, select.POLLIN)
         self._program: Program | None = None
         self._is_held = False
-        self._variables: list[bytes] = []
+        self._variables: list[bytes] | None = None
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
         """Until the other end is gone."""
-        while True:
-            program = self._program
-            patience = program.patience() if program is not None else None
-            events = self._poll.poll(None if patience is None else int(patience * 1000) + 1)
-            if any(descriptor == self._channel.fileno() for descriptor, _ in events) and not self._take():
-                self._abandon()
-                return
-            if program is not None:
-                if program.status is None and any(descriptor == program.descriptor for descriptor, _ in events):
-                    self._poll.unregister(program.descriptor)
-                    program.bury()
-                program.look_at_clock()
-                if program.is_over():
-                    self._tell(*program.told())
-                    self._is_held = program.status != 0
-                    self._program = None
-            while self._program is None and self._waiting and not self._is_held:
-                self._start(self._waiting.pop(0))
+        is_left = False
+        while not is_left:
+            if self._program is not None:
+                is_left = not self._attend(self._program)
+            elif self._is_held:
+                is_left = not self._take_word()
+            else:
+                is_left = not self._take_order()
+        self._abandon()
 
-    def _take(self) -> bool:
-        """Hears one message; False if nobody is there to send any."""
+    def _attend(self, program: Program) -> bool:
+        """Waits for something to happen to a program or to be said; False if the other end is gone."""
+        patience = program.patience()
+        for descriptor, _ in self._poll.poll(None if patience is None else int(patience * 1000) + 1):
+            if descriptor == program.descriptor:
+                self._poll.unregister(descriptor)
+                program.bury()
+            elif not self._take_word():
+                return False
+        program.look_at_clock()
+        if program.is_over():
+            self._program = None
+            self._is_held = program.status != 0
+            self._tell(*program.told())
+        return True
+
+    def _take_word(self) -> bool:
+        """Waits for a message that is no order; False if nobody is there to send any."""
         try:
-            data, extra, _, _ = self._channel.recvmsg(MESSAGE_BYTES_MAX, CMSG_SPACE(2 * _INT_BYTES))
+            data = self._channel.recv(MESSAGE_BYTES_MAX)
         except ConnectionResetError:
             return False
         if not data:
             return False
         what, *said = marshal.loads(data)
-        if what == START:
-            outputs = memoryview(extra[0][2]).cast("i")
-            self._waiting.append(Order((outputs[0], outputs[1]), *said))
+        if what == VARIABLES:
+            self._variables = said[0]
         elif what == GO_ON:
             self._is_held = False
-        elif what == END and self._program is not None and self._program.order.number == said[0]:
+        elif self._program is not None and self._program.order.number == said[0]:
             self._program.end()
-        else:
-            self._drop(said[0])
         return True
 
-    def _drop(self, number: int) -> None:
-        for order in self._waiting:
-            if order.number == number:
-                self._waiting.remove(order)
+    def _take_order(self) -> bool:
+        """Starts what is next, or waits until there is something; False if the other end is gone."""
+        try:
+            data, extra, _, _ = self._orders.recvmsg(MESSAGE_BYTES_MAX, CMSG_SPACE(OUTPUTS_BYTES), MSG_DONTWAIT)
+        except BlockingIOError:
+            said = {descriptor for descriptor, _ in self._poll_idle.poll()}
+            return self._channel.fileno() not in said or self._take_word()
+        if not data:
+            return False
+        first, second = memoryview(extra[0][2]).cast("i")
+        order = Order((first, second), *marshal.loads(data))
+        while order.variables is None and self._variables is None:  # they were sent before
+            if not self._take_word():
                 order.close()
-                self._tell(DROPPED, number)
-                return
+                return False
+        self._start(order)
+        return True
 
     def _start(self, order: Order) -> None:
-        self._variables = order.variables or self._variables
+        variables = self._variables if order.variables is None else order.variables
         try:
-            pid, said = fork(order.argv, order.candidates, order.cwd, self._variables, self._null, *order.outputs)
+            pid, said = fork(order.argv, order.candidates, order.cwd, variables, self._null, *order.outputs)
             if said:
                 raise error_of(said, order.argv[0], order.cwd)
             self._watch(order, pid)
@@ -243,8 +262,8 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def main(descriptor: int) -> None:
+def main(channel: int, orders: int) -> None:
     """The whole process. There is nothing to tidy up at its end, so it is left at once."""
     gc.disable()  # nothing here refers to itself in a circle, and looking for that took a tenth of all its time
-    Launcher(socket(fileno=descriptor)).serve()
+    Launcher(socket(fileno=channel), socket(fileno=orders)).serve()
     os._exit(0)

@@ -1,46 +1,108 @@
-"""Launchers from cpods' side: one for each step that may run at once, each with one order running and one waiting.
+"""Launchers from cpods' side: one for each step that may run at once, and one queue of orders for all of them.
 
-Knows no step and no output; see launcher for what they do and say.
+Whichever launcher is free takes the next order, so that none waits behind a long program while another launcher has nothing to
+do. Knows no step and no output; see launcher for what they do and say.
 """
 
 import marshal
 import os
 import sys
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET
+from _socket import AF_UNIX, CMSG_SPACE, MSG_DONTWAIT, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET
 from _socket import socketpair as _socketpair
 from array import array
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from cpods.ports import Command
 from cpods.scheduler import forking, launcher
 from cpods.scheduler.reactor import Reactor
 from cpods.scheduler.spawn import candidates, prepared
 
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from cpods.scheduler.launcher import main; main(int(sys.argv[2]))"
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from cpods.scheduler.launcher import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _REPLY_BYTES_MAX = 4096
 
 
 class Entrusted:
-    """A program that a launcher has been told to start. ``told`` is called once, with what became of it.
+    """A program that a launcher is to start. ``told`` is called once, never at once, with what became of it.
 
-    That is a message of a launcher, or None if the launcher itself is gone.
+    That is a message of a launcher, or None if a launcher was ended from outside, and all others with it.
     """
 
-    def __init__(self, owner: "_Launcher", number: int, told: Callable[[tuple[Any, ...] | None], None]) -> None:
+    def __init__(self, owner: "Launchers", number: int, told: Callable[[tuple[Any, ...] | None], None]) -> None:
         self._owner = owner
         self._number = number
         self.told = told
 
     def end(self) -> None:
         """It is ended, asked again at once; one that has not been started is not started."""
-        self._owner.send((launcher.END, self._number))
+        self._owner.end(self._number)
 
-    def withdraw(self) -> None:
-        """It is not started, unless it has been."""
-        self._owner.send((launcher.DROP, self._number))
+
+class _Order(NamedTuple):
+    """An order as it travels. ``outputs``: copies of the descriptors of both outputs."""
+
+    number: int
+    data: bytes
+    outputs: tuple[int, int]
+
+    def close(self) -> None:
+        """Releases the copies."""
+        for descriptor in self.outputs:
+            os.close(descriptor)
+
+
+class _Queue:
+    """Orders that no launcher has taken. They wait in a socket out of which all launchers read, and where that is full, here."""
+
+    def __init__(self) -> None:
+        self._writer, self.reader = _socketpair(AF_UNIX, SOCK_SEQPACKET, 0)
+        self._late: deque[_Order] = deque()
+
+    def put(self, order: _Order) -> None:
+        """The last in the queue. The descriptors remain the caller's."""
+        if self._late or not self._send(order):
+            first, second = order.outputs
+            self._late.append(order._replace(outputs=(os.dup(first), os.dup(second))))
+
+    def _send(self, order: _Order) -> bool:
+        try:
+            self._writer.sendmsg([order.data], [(SOL_SOCKET, SCM_RIGHTS, array("i", order.outputs))], MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+    def move_up(self) -> None:
+        """Where there is room now, what waits here goes on."""
+        while self._late and self._send(self._late[0]):
+            self._late.popleft().close()
+
+    def take_back(self) -> list[_Order]:
+        """All orders that nobody has taken; they are the caller's again."""
+        found = []
+        while True:
+            try:
+                data, extra, _, _ = self.reader.recvmsg(launcher.MESSAGE_BYTES_MAX, CMSG_SPACE(launcher.OUTPUTS_BYTES), MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            first, second = memoryview(extra[0][2]).cast("i")
+            found.append(_Order(marshal.loads(data)[0], data, (first, second)))
+        found += self._late
+        self._late.clear()
+        return found
+
+    def close(self) -> None:
+        """Nobody gets what is left. Idempotent."""
+        if self.reader.fileno() < 0:
+            return
+        for order in self.take_back():
+            order.close()
+        self._writer.close()
+        self.reader.close()
 
 
 class _Places:
@@ -61,17 +123,17 @@ class _Places:
 
 
 class _Launcher:
-    """One launcher process and the orders that it has."""
+    """One launcher process."""
 
-    def __init__(self, reactor: Reactor, places: "_Places", gone: Callable[["_Launcher"], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, orders: int, told: Callable[["_Launcher", tuple[Any, ...]], None], gone: Callable[[], None]
+    ) -> None:
         self._reactor = reactor
-        self._places = places
+        self._told = told
         self._gone = gone
-        self._variables: list[bytes] | None = None
-        self.entrusted: dict[int, Entrusted] = {}
         self._channel, theirs = _socketpair(AF_UNIX, SOCK_SEQPACKET, 0)
         try:
-            self._pid = _begun(theirs.fileno())
+            self._pid = _begun(theirs.fileno(), orders)
         except BaseException:
             self._channel.close()
             raise
@@ -83,36 +145,21 @@ class _Launcher:
             self.close()
             raise
 
-    def give(self, number: int, command: Command, grace_seconds: float, stdout: int, stderr: int, entrusted: Entrusted) -> bool:
-        """Whether the launcher has the order now; False if it is too long. Raises OSError, ValueError."""
-        variables = prepared(command.env).variables
-        changed = None if variables is self._variables else variables
-        order = (command.argv, self._places.of(command), command.cwd, changed, command.timeout, grace_seconds)
-        data = marshal.dumps((launcher.START, number, *order))
-        if len(data) > launcher.MESSAGE_BYTES_MAX:
-            return False
-        self._channel.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, array("i", (stdout, stderr)))])
-        self._variables = variables
-        self.entrusted[number] = entrusted
-        return True
-
-    def send(self, message: tuple[int, ...]) -> None:
-        with suppress(OSError):  # it is gone: that is heard of soon
-            self._channel.send(marshal.dumps(message))
+    def send(self, *message: Any) -> None:
+        """Says something besides orders."""
+        if self._channel.fileno() >= 0:
+            with suppress(OSError):  # it is gone: that is heard of soon
+                self._channel.send(marshal.dumps(message))
 
     def _hear(self) -> None:
         try:
             data = self._channel.recv(_REPLY_BYTES_MAX)
         except ConnectionResetError:
             data = b""
-        if not data:
-            self._gone(self)
-            return
-        reply = marshal.loads(data)
-        entrusted = self.entrusted.pop(reply[1])
-        entrusted.told(reply)
-        if reply[0] == launcher.OVER and reply[2] and self._channel.fileno() >= 0:
-            self.send((launcher.GO_ON,))
+        if data:
+            self._told(self, marshal.loads(data))
+        else:
+            self._gone()
 
     def close(self) -> None:
         """It ends what it runs and itself; waits for that."""
@@ -126,13 +173,17 @@ class Launchers:
     """Launcher processes, started at once. Raises OSError."""
 
     def __init__(self, reactor: Reactor, count: int, grace_seconds: float) -> None:
+        self._reactor = reactor
         self._grace_seconds = grace_seconds
         self._all: list[_Launcher] = []
         self._number = 0
-        places = _Places()
+        self._places = _Places()
+        self._variables: list[bytes] | None = None
+        self._entrusted: dict[int, Entrusted] = {}
+        self._queue = _Queue()
         try:
             for _ in range(count):
-                self._all.append(_Launcher(reactor, places, self._lost))
+                self._all.append(_Launcher(reactor, self._queue.reader.fileno(), self._hear, self._lost))
         except BaseException:
             self.close()
             raise
@@ -143,45 +194,75 @@ class Launchers:
         return len(self._all)
 
     def start(self, command: Command, stdout: int, stderr: int, told: Callable[[tuple[Any, ...] | None], None]) -> Entrusted | None:
-        """Has a program started, now or when the one before it has ended; None if no launcher can. Raises OSError, ValueError."""
+        """Has a program started, now or when one before it has ended; None if no launcher can. Raises OSError, ValueError."""
         if not self._all:
             return None
-        one = min(self._all, key=_load)
-        self._number += 1
-        entrusted = Entrusted(one, self._number, told)
-        return entrusted if one.give(self._number, command, self._grace_seconds, stdout, stderr, entrusted) else None
+        variables = prepared(command.env).variables
+        if self._variables is None:
+            self._variables = variables
+            for one in self._all:
+                one.send(launcher.VARIABLES, variables)
+        own = None if variables is self._variables else variables
+        number = self._number + 1
+        places = self._places.of(command)
+        data = marshal.dumps((number, command.argv, places, command.cwd, own, command.timeout, self._grace_seconds))
+        if len(data) > launcher.MESSAGE_BYTES_MAX:
+            return None
+        self._queue.put(_Order(number, data, (stdout, stderr)))
+        self._number = number
+        entrusted = self._entrusted[number] = Entrusted(self, number, told)
+        return entrusted
+
+    def _hear(self, one: _Launcher, reply: tuple[Any, ...]) -> None:
+        self._queue.move_up()
+        self._entrusted.pop(reply[1]).told(reply)
+        if reply[0] == launcher.OVER and reply[2]:
+            one.send(launcher.GO_ON)
+
+    def end(self, number: int) -> None:
+        """A program is ended, or not started."""
+        orders = self._queue.take_back()
+        is_waiting = any(order.number == number for order in orders)
+        for order in orders:
+            if order.number != number:
+                self._queue.put(order)
+            order.close()
+        if is_waiting:
+            self._drop(number)
+        else:
+            for one in self._all:
+                one.send(launcher.END, number)
 
     def withdraw(self) -> None:
         """What has not been started is not started."""
-        for one in self._all:
-            for entrusted in one.entrusted.values():
-                entrusted.withdraw()
+        for order in self._queue.take_back():
+            order.close()
+            self._drop(order.number)
+
+    def _drop(self, number: int) -> None:
+        self._reactor.loop.call_soon(self._entrusted.pop(number).told, (launcher.DROPPED, number))
 
     def close(self) -> None:
         """All end, with what they run. Idempotent."""
         for one in self._all:
             one.close()
         self._all.clear()
+        self._queue.close()
 
-    def _lost(self, one: _Launcher) -> None:
-        """A launcher was killed, by whomever."""
-        self._all.remove(one)
-        one.close()
-        for entrusted in list(one.entrusted.values()):
-            entrusted.told(None)
-        one.entrusted.clear()
-
-
-def _load(one: _Launcher) -> int:
-    return len(one.entrusted)
+    def _lost(self) -> None:
+        """A launcher was killed, by whomever, and nobody knows what it had taken: they all end, and everything is begun again."""
+        self.close()
+        entrusted, self._entrusted = self._entrusted, {}
+        for one in entrusted.values():
+            one.told(None)
 
 
-def _begun(channel: int) -> int:
-    """The process id of a launcher that hears this descriptor. Raises OSError."""
+def _begun(channel: int, orders: int) -> int:
+    """The process id of a launcher that hears these descriptors. Raises OSError."""
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        argv = (sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(channel), str(os.getpid()))
-        pid, said = forking.fork(argv, [os.fsencode(sys.executable)], "/", None, null, -1, -1, (channel,))
+        argv = (sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(channel), str(orders), str(os.getpid()))
+        pid, said = forking.fork(argv, [os.fsencode(sys.executable)], "/", None, null, -1, -1, (channel, orders))
     finally:
         os.close(null)
     if said:

@@ -16,6 +16,7 @@ _READ_BYTES = 64 << 10
 #: A pipe holds at most this much when its writers are gone or not ours any more.
 _PIPE_BYTES_MAX = 1 << 20
 #: After so many blocks in a row of less than this, a program is read only every so often: its pipe is to hold what comes meanwhile.
+#: That ends when nothing comes, or as much as fills half the pipe.
 _PIECE_BYTES, _PIECES_MAX = 4 << 10, 16
 _PAUSE_SECONDS, _PAUSE_SECONDS_NARROW = 0.05, 0.01
 
@@ -84,11 +85,19 @@ class Stream:
 
     def listen(self) -> None:
         """Starts to read whenever there is something. Raises OSError."""
-        if self._open and not self._watched:
+        if self._open and not self._watched and self._timer is None:
             self._reactor.watch(self._reader, self._take)
             self._watched = True
 
-    def _take(self) -> int:
+    def _take(self) -> None:
+        """Reads one block. Many short ones in a row are a program that writes line by line: it is read in gulps from then on."""
+        length = self._read()
+        self._pieces = self._pieces + 1 if 0 < length < _PIECE_BYTES else 0
+        if self._pieces >= _PIECES_MAX:
+            self._pieces = 0
+            self._pause()
+
+    def _read(self) -> int:
         """Reads one block; its length, 0 when nothing is there now or will come."""
         try:
             block = os.read(self._reader, _READ_BYTES)
@@ -102,18 +111,24 @@ class Stream:
         self._capture.add(block)
         if self._heard is not None:
             self._heard(block)
-        self._pieces = self._pieces + 1 if len(block) < _PIECE_BYTES else 0
-        if self._pieces >= _PIECES_MAX:
-            self._pause()
         return len(block)
 
+    def _gulp(self) -> int:
+        """Reads what is in the pipe now; how much that was."""
+        total = 0
+        while self._open and total < _PIPE_BYTES_MAX and (taken := self._read()):
+            total += taken
+        return total
+
     def _pause(self) -> None:
-        """A program that writes line by line (TeX's search trace: thousands) is read in gulps, not woken up for each."""
-        self._pieces = 0
-        if self._watched and self._timer is None:
+        """It (TeX's search trace: thousands of lines) is not to wake us up for each."""
+        if not self._open:
+            return
+        if self._watched:
             self._reactor.forget(self._reader)
+            self._watched = False
             self._is_wide = self._is_wide or self._widened()
-            self._timer = self._reactor.loop.call_later(_PAUSE_SECONDS if self._is_wide else _PAUSE_SECONDS_NARROW, self._resume)
+        self._timer = self._reactor.loop.call_later(_PAUSE_SECONDS if self._is_wide else _PAUSE_SECONDS_NARROW, self._resume)
 
     def _widened(self) -> bool:
         """Whether the pipe could be made to hold as much as any may."""
@@ -125,9 +140,10 @@ class Stream:
 
     def _resume(self) -> None:
         self._timer = None
-        if self._open:
-            self._reactor.watch(self._reader, self._take)
-            self._pieces = _PIECES_MAX - 1
+        if 0 < self._gulp() < (_PIPE_BYTES_MAX if self._is_wide else _READ_BYTES) // 2:
+            self._pause()
+        else:  # it says nothing now, or so much that it would have to wait for us
+            self.listen()
 
     def _detach(self) -> None:
         if self._timer is not None:
@@ -140,9 +156,7 @@ class Stream:
 
     def rest(self) -> bytes:
         """Everything captured, with what is still in the pipe; does not wait for a daemon that holds the other end."""
-        room = _PIPE_BYTES_MAX
-        while self._open and room > 0 and (taken := self._take()):
-            room -= taken
+        self._gulp()
         return b"" if self._capture is None else self._capture.value()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ LIBRARIES = {
     *("sqlalchemy", "alembic", "aiosqlite", "networkx", "typer", "click", "rich", "pydantic", "typing_extensions", "watchfiles"),
     *("asyncssh", "nats", "nkeys", "nacl", "cryptography", "numpy", "blake3", "jsonschema"),
     *("importlib.metadata", "importlib.resources", "email", "urllib.parse", "http", "tempfile", "shutil", "pathlib", "dataclasses"),
-    *("random", "secrets", "lzma", "bz2", "_strptime", "multiprocessing", "concurrent.futures.thread"),
+    *("random", "secrets", "lzma", "bz2", "_strptime", "multiprocessing", "concurrent.futures.thread", "ssl", "asyncio.sslproto"),
 }
 PARTS = {
     *("cpods.federated", "cpods.stewarding", "cpods.podserver", "cpods.net", "cpods.steward", "cpods.latexmk", "cpods.preview"),
@@ -71,3 +71,40 @@ def test_nor_a_document(tmp_path: Path) -> None:
     text = "\\documentclass{article}\n\\begin{document}\n\\section{One}\\label{a}\\ref{a} \\input{start.txt}\n\\end{document}\n"
     (tmp_path / "paper.tex").write_text(text)
     check(tmp_path, LIBRARIES | PARTS | {"cpods.chefs.context", "cpods.chefs.compiler"}, "paper.tex")
+
+
+#: A server and a client that speak TLS, in a process whose asyncio was loaded without it.
+TLS = """
+import sys
+from cpods.cli.lean import load_asyncio
+load_asyncio()
+import asyncio
+assert "ssl" not in sys.modules and "asyncio.sslproto" not in sys.modules
+import ssl
+from pathlib import Path
+from cpods.net.certificates import client_context, new_authority, server_certificate
+authority = new_authority("lab")
+for name, text in zip(("key.pem", "cert.pem"), server_certificate(authority, ["127.0.0.1"])):
+    Path(name).write_text(text)
+async def echo(reader, writer):
+    writer.write(await reader.readline())
+    writer.close()
+async def main():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("cert.pem", "key.pem")
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=context)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=client_context(authority[1]))
+    writer.write(b"heard\\n")
+    print((await reader.readline()).decode().strip(), writer.get_extra_info("ssl_object").version())
+    writer.close()
+    server.close()
+asyncio.run(main())
+import asyncio.sslproto
+assert asyncio.sslproto.ssl is ssl
+"""
+
+
+def test_tls_is_there_as_soon_as_somebody_wants_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", TLS], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["heard", "TLSv1.3"], done.stderr

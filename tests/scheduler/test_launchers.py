@@ -185,7 +185,8 @@ def test_cancelled_before_it_started(tmp_path: Path) -> None:
         for number in range(2):
             all.begin(f"long {number}", shell(f"echo > {number}; exec sleep 600", tmp_path))
         all.begin("waiting", shell("echo > wrong", tmp_path))
-        await until(tmp_path / "0")
+        for number in range(2):
+            await until(tmp_path / str(number))
         all.runs["waiting"].cancel()
         assert await all.wait("waiting") == ["Withdrawn"]
         for number in range(2):
@@ -197,41 +198,117 @@ def test_cancelled_before_it_started(tmp_path: Path) -> None:
     assert not (tmp_path / "wrong").exists()
 
 
-def test_a_launcher_that_is_killed_takes_its_program_with_it_and_the_others_go_on(tmp_path: Path) -> None:
-    async def scenario() -> int:
-        all = crowd(slots=3)
-        for number in range(3):
-            all.begin(str(number), shell(f"echo $$ $PPID > {number}; while ! test -e go; do sleep 0.01; done", tmp_path))
-        told = [(await until(tmp_path / str(number))).split() for number in range(3)]
-        all.begin("waiting", shell("exit 0", tmp_path))  # behind the first, as all have one
-        os.kill(int(told[0][1]), signal.SIGKILL)
-        assert await all.wait("0", "waiting") == ["Withdrawn", "Withdrawn"]
+def test_behind_a_long_program_nobody_waits_while_a_launcher_is_free(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        all = crowd()
+        all.begin("long", shell("while ! test -e go; do sleep 0.01; done", tmp_path))
+        for number in range(5):
+            all.begin(str(number), shell("exit 0", tmp_path))
+        assert await all.wait("0", "1", "2", "3", "4") == [0] * 5
+        assert "long" not in all.ended
         (tmp_path / "go").touch()
-        assert await all.wait("1", "2") == [0, 0]
-        all.begin("again", shell("exit 5", tmp_path))
-        assert await all.wait("again") == [5]
-        assert all.executor.ahead() == 2
+        assert await all.wait("long") == [0]
         all.executor.rest()
-        return int(told[0][0])
 
-    assert not is_running(asyncio.run(scenario()))
+    asyncio.run(scenario())
 
 
-def test_with_all_launchers_gone_programs_are_started_here(tmp_path: Path) -> None:
+def test_each_order_comes_with_its_own_environment_and_outputs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        all = crowd()
+        names = [str(number) for number in range(40)]
+        for name in names:
+            environment = ENVIRONMENT if int(name) % 3 else (*ENVIRONMENT, ("OWN", name))
+            all.begin(name, Command(("sh", "-c", f"echo {name} ${{OWN-none}}; echo e{name} >&2"), str(tmp_path), environment))
+        await all.wait(*names)
+        for name in names:
+            exit = all.ended[name]
+            assert isinstance(exit, Exit)
+            own = "none" if int(name) % 3 else name
+            assert (exit.stdout.decode(), exit.stderr.decode()) == (f"{name} {own}\n", f"e{name}\n")
+        all.executor.rest()
+
+    asyncio.run(scenario())
+
+
+def test_more_than_the_queue_holds_waits_too(tmp_path: Path) -> None:
+    """Some 240 KiB are more than a socket takes: what is cancelled and what is withdrawn is found in either place."""
+    ballast = "x" * 30_000
+
     async def scenario() -> None:
         all = crowd()
         for number in range(2):
-            all.begin(str(number), shell(f"echo $PPID > {number}; exec sleep 600", tmp_path))
+            all.begin(f"long {number}", shell(f"echo > {number}; while ! test -e go; do sleep 0.01; done", tmp_path))
+            await until(tmp_path / str(number))
+        names = [f"name {number:02}" for number in range(20)]
+        for name in names:
+            all.begin(name, Command(("sh", "-c", 'echo "$0" >> told', name, ballast), str(tmp_path), ENVIRONMENT))
+        for name in (names[1], names[17]):
+            all.runs[name].cancel()
+        assert await all.wait(names[1], names[17]) == ["Withdrawn"] * 2
+        (tmp_path / "go").touch()
+        await all.wait(*names)
+        (tmp_path / "go").unlink()
+        for number in (2, 3):
+            all.begin(f"long {number}", shell(f"echo > {number}; while ! test -e go; do sleep 0.01; done", tmp_path))
+            await until(tmp_path / str(number))
+        more = [f"more {number:02}" for number in range(20)]
+        for name in more:
+            all.begin(name, Command(("sh", "-c", "exit 0", name, ballast), str(tmp_path), ENVIRONMENT))
+        all.executor.withdraw()
+        assert await all.wait(*more) == ["Withdrawn"] * 20
+        (tmp_path / "go").touch()
+        assert await all.wait("long 2", "long 3") == [0, 0]
+        all.executor.rest()
+
+    asyncio.run(scenario())
+    told = (tmp_path / "told").read_text().splitlines()
+    assert sorted(told) == [f"name {number:02}" for number in range(20) if number not in (1, 17)]
+
+
+def test_who_waits_for_the_end_hears_of_no_withdrawal(tmp_path: Path) -> None:
+    """It is begun again; unless whoever waits is cancelled."""
+
+    async def scenario() -> None:
+        all = crowd()
         for number in range(2):
-            os.kill(int(await until(tmp_path / str(number))), signal.SIGKILL)
-        assert await all.wait("0", "1") == ["Withdrawn", "Withdrawn"]
+            all.begin(str(number), shell(f"echo > {number}; while ! test -e go; do sleep 0.01; done", tmp_path))
+            await until(tmp_path / str(number))
+        waiting = asyncio.create_task(all.executor.run(shell("exit 4", tmp_path)))
+        doomed = asyncio.create_task(all.executor.run(shell("echo > wrong", tmp_path)))
+        await asyncio.sleep(0)
+        doomed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doomed
+        all.executor.withdraw()
+        await asyncio.sleep(0)
+        (tmp_path / "go").touch()
+        assert (await waiting).code == 4
+        assert await all.wait("0", "1") == [0, 0]
+        all.executor.rest()
+
+    asyncio.run(scenario())
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_with_a_launcher_that_is_killed_all_of_them_end_and_programs_are_started_here(tmp_path: Path) -> None:
+    async def scenario() -> list[int]:
+        all = crowd(slots=3)
+        for number in range(3):
+            all.begin(str(number), shell(f"echo $$ $PPID > {number}; exec sleep 600", tmp_path))
+        told = [(await until(tmp_path / str(number))).split() for number in range(3)]
+        all.begin("waiting", shell("exit 0", tmp_path))
+        os.kill(int(told[0][1]), signal.SIGKILL)
+        assert await all.wait("0", "1", "2", "waiting") == ["Withdrawn"] * 4
+        assert all.executor.ahead() == 0
         all.begin("here", shell("echo $PPID", tmp_path))
         assert await all.wait("here") == [0]
         here = all.ended["here"]
         assert isinstance(here, Exit) and int(here.stdout) == os.getpid()
         all.executor.rest()
+        return [int(pid) for words in told for pid in words]
 
-    asyncio.run(scenario())
+    assert not any(map(is_running, asyncio.run(scenario())))
 
 
 #: A cpods that has two programs running and two waiting, and then waits for ever.
