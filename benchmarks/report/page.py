@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.report import federation, losses, strategies, tools
+from benchmarks.report import atwork, federation, losses, strategies, tools
 from benchmarks.report.markdown import Found
 from benchmarks.results import Record
 
@@ -19,7 +19,8 @@ cpods builds a project of *steps* (a command with inputs and outputs) on one mac
 Three questions decide whether that is any good, and each has a chapter here: does the federation send steps to where their inputs
 are without making anybody wait ([strategies](#which-pod-gets-a-step), [real pods](#on-real-pods))? What does cpods itself cost,
 beside programs that do less ([overhead](#what-cpods-itself-costs), [transfer and dispatch](#moving-files-and-sending-steps))? And
-does it run fewer tools than the usual ones ([tool runs](#how-many-tools-run))? What it is worse at is gathered in [where cpods
+does it run fewer tools than the usual ones, and keep you waiting less ([watching](#while-you-work-watching),
+[documents](#what-a-document-costs), [tool runs](#how-many-tools-run))? What it is worse at is gathered in [where cpods
 loses](#where-cpods-loses).
 
 How to read the figures:
@@ -51,6 +52,8 @@ def _chapters(found: Found, plots: Path) -> list[str]:
         strategies.chapter(found, plots),
         federation.chapter(found, plots),
         tools.overhead(found, plots),
+        atwork.watching(found),
+        atwork.documents(found),
         tools.toolruns(found, plots),
         tools.moving(found, plots),
         losses.chapter(found),

@@ -125,6 +125,12 @@ def everything() -> list[Record]:
         row("transfer", "large", "MiB/s", "sftp", "more"),
         row("dispatch", "a process each", "steps/s", "Dask", "more"),
         row("locate", "10 inputs", "ms"),
+        row("watch", "save to start of the step, 1,000 steps", "ms", steps=1000, measure="save to start"),
+        *(
+            row("latex", f"thesis: {m}", "ms", "latexmk", document="thesis", situation="cold", way="cpods", measure=m, pass_cpu_ms=1300)
+            for m in ("CPU", "wall")
+        ),
+        row("latex", "mean", "x latexmk", mean="all 1 documents", situation="cold", way="cpods", measure="CPU"),
     ]
     return [*some_builds(), *scale, *placement, *toolruns, *null, *rest]
 
@@ -138,7 +144,7 @@ def written(folder: Path, records: list[Record]) -> str:
 
 def test_a_page_without_results_says_what_makes_them(tmp_path: Path) -> None:
     page = written(tmp_path, [])
-    for name in ("simulate", "scale", "rivals", "placement", "overhead", "toolruns", "transfer", "dispatch", "locate"):
+    for name in ("simulate", "scale", "rivals", "placement", "overhead", "watch", "latex", "toolruns", "transfer", "dispatch", "locate"):
         assert f"Not measured yet: `python -m benchmarks run {name}`" in page
     assert "![" not in page
     assert "Nowhere in what was measured." in page
@@ -160,6 +166,9 @@ def test_the_page_has_a_plot_and_the_command_behind_it_for_every_part(tmp_path: 
     assert len(tables) > 10
     assert "| 1,000 steps, 100 MB/s | **locality** | 1.049 | 1.100 |" in page
     assert "three deaths" in page
+    assert "| thesis | 1,300 | cold | cpods | 2 / 2.5 / 3 | 4 / 4.5 / 5 | 0.556 (0.5 - 0.6) |" in page
+    assert "| all 1 documents | cold | cpods | 2 / 2.5 / 3 |" in page
+    assert "save to start of the step, 1,000 steps" in page
 
 
 @pytest.mark.benchmarks
