@@ -117,6 +117,7 @@ def _restrict(request: dict[str, object]) -> None:
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     if "ignores" in request:
         signal.signal(int(str(request["ignores"])), signal.SIG_IGN)
     if "planted" in request:
