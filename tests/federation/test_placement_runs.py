@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ def test_strategies_run_and_agree(graph: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", [(), ("--loopback",)], ids=["namespaces", "loopback"])
 def test_an_interruption_leaves_nothing(graph: str, tmp_path: Path, way: Sequence[str]) -> None:
     command = (sys.executable, "-m", "benchmarks.placement", graph, "--bytes", "1e-3", "--seconds", "1e-3", "--no-dask", *way)
-    with subprocess.Popen([*command, "--folder", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the tests themselves may run in a shell's background
+    command = (*command, "--folder", str(tmp_path))
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "round 1 of 1: least-loaded" in line:  # it makes places and a federation now
