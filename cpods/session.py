@@ -23,7 +23,7 @@ from cpods.majordomo.account import Account, Listener
 from cpods.majordomo.context import Build, Choice, Parts, Request
 from cpods.majordomo.drive import MajorDomo
 from cpods.majordomo.planning import Planned, check_clashes, plan
-from cpods.majordomo.report import bare_report, full_report, goal_lines
+from cpods.majordomo.report import bare_report, full_report, goal_lines, goals_told
 from cpods.majordomo.verdict import Ending, ending
 from cpods.model import Step
 from cpods.project import PROJECT_FILE
@@ -31,7 +31,7 @@ from cpods.standing import Standing
 from cpods.store import glance
 from cpods.store.files import Stamp, stamp_of, stat_regular
 from cpods.store.journal import Journal
-from cpods.store.summary import Shown, summary, total_line
+from cpods.store.summary import GOALS_SHOWN, more_line, summary, total_line
 from cpods.wiring import Places, Site, locked, places
 
 if TYPE_CHECKING:
@@ -171,12 +171,16 @@ async def _rebuild_all(
         if name:
             report["federation"] = {"name": name, "placement": choice.placement or project.federation.placement, "moved_bytes": moved}
             report["bytes_moved"] = sum(count for by_holder in moved.values() for count in by_holder.values())
-        shown = goal_lines(build, report) if end.status in ("done", "unstable") else []
+        is_good = end.status in ("done", "unstable")
+        told = goals_told(build, report, bool(goals)) if is_good else []
+        shown = goal_lines(build, report, frozenset(told[:GOALS_SHOWN]))
+        more = len(told) - len(shown)
         await site.close()
         await collect_garbage(site, project.store.max_bytes, build.parts.ledger.added_bytes)
         stands = end.status == "done" and call.glance and not name and project_stamp(call.root) == stamp
-        remembered = bool(stands) and remember(call.glance, where, build, project, environment, summary(report, shown))
-        return Done(report, end, _all_lines(shown, report), build, project, remembered)
+        remembered = bool(stands) and remember(call.glance, where, build, project, environment, summary(report, shown, more))
+        lines = [*(line for _, lines in shown for line in lines), *more_line(more), total_line(report)] if is_good else []
+        return Done(report, end, lines, build, project, remembered)
 
 
 async def _rebuild_slice(
@@ -211,15 +215,6 @@ async def _rebuild_slice(
         standing.note_catalogue(where.state)
         lines = [*standing.lines(dict(shown)), total_line(whole)] if end.status in ("done", "unstable") else []
         return Done(whole, end, lines, build, cut.project, end.status == "done")
-
-
-def _all_lines(shown: Sequence[Shown], report: Mapping[str, Any]) -> list[str]:
-    """What is said at a good end; nothing at another."""
-    if report["status"] not in ("done", "unstable"):
-        return []
-    there = sum(1 for goal in report["goals"] if goal["digest"] is not None)
-    lines = [line for _, lines in shown for line in lines]
-    return [*lines, *([f"… and {there - len(shown)} more goals"] if there > len(shown) else []), total_line(report)]
 
 
 def _ending_of(error: BaseException, call: Call, environment: Mapping[str, str]) -> Ending:

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from cpods.digest import ABSENT
+from cpods.ids import FilePath
 from cpods.majordomo.context import Build
 from cpods.majordomo.publish import is_published
 from cpods.majordomo.verdict import Ending
 from cpods.model import Problem, Result, Solution
 from cpods.orders import Execution
-from cpods.store.summary import GOALS_SHOWN, Shown, counted, goal_entry
+from cpods.store.summary import Shown, counted, goal_entry
 
 VERSION = 1
 _WARNINGS_SHOWN = 3
@@ -145,17 +146,30 @@ def _seed(build: Build) -> str:
     return build.request.seed or (seeds.pop() if len(seeds) == 1 else "warm")
 
 
-def goal_lines(build: Build, report: Mapping[str, Any], only: Container[str] | None = None) -> list[Shown]:
-    """What a user is told of each goal at a good end: of the first ones, or of those in ``only``."""
+def goals_told(build: Build, report: Mapping[str, Any], named: bool) -> list[FilePath]:
+    """The goals that are there and that a user is told of: all, if they were ``named``; else those that no other step reads.
+
+    Of a circle everything, if another step reads all that it makes.
+    """
+    there = [goal["path"] for goal in report["goals"] if goal["digest"] is not None]
+    if named:
+        return there
+    makers = {path: name for name, step in build.planned.steps.items() for path in step.outputs}
+    circles = {name: unit for unit, solution in build.core.solutions.items() if solution.knot for name in solution.members}
+    last = {path for path in there if not build.core.knowledge.is_read(path, makers[path])}
+    ending = {None, *(circles.get(makers[path]) for path in last)}
+    return [path for path in there if path in last or circles.get(makers[path]) not in ending]
+
+
+def goal_lines(build: Build, report: Mapping[str, Any], only: Container[str]) -> list[Shown]:
+    """What a user is told of each of these goals at a good end."""
     solutions = {output.path: solution for solution in build.core.solutions.values() for _, output in solution.outputs}
     found: list[Shown] = []
     for goal in report["goals"]:
-        if goal["digest"] is not None and (only is None or goal["path"] in only):
+        if goal["digest"] is not None and goal["path"] in only:
             pages = f", {counted(goal['pages'], 'page')}" if goal["pages"] is not None else ""
             solution = solutions.get(goal["path"])
             found.append((goal["path"], [f"{goal['path']}{pages}{_proof(solution)}", *_warnings(solution)]))
-        if only is None and len(found) == GOALS_SHOWN:
-            break
     return found
 
 

@@ -104,6 +104,10 @@ class Knowledge:
         self.graph = build(steps, {name: self.traffic[name] for name in steps}, self._present, self._mentions)
         return steps
 
+    def is_read(self, path: FilePath, maker: str) -> bool:
+        """Whether a step besides its maker reads a file."""
+        return any(name != maker and path in self.traffic[name].reads for name in self._readers.get(path, ()))
+
     def reads_own_writes(self, step: str) -> bool:
         """Whether a step reads what it writes."""
         return not self.traffic[step].reads.isdisjoint(self.traffic[step].writes)

@@ -24,14 +24,13 @@ GOALS_SHOWN = 20
 Shown = tuple[str, list[str]]
 
 
-def summary(report: Mapping[str, Any], shown: Sequence[Shown]) -> dict[str, bytes]:
-    """The parts that a null build needs to speak; ``shown``: what is said of as many goals as are shown."""
+def summary(report: Mapping[str, Any], shown: Sequence[Shown], more: int) -> dict[str, bytes]:
+    """The parts that a null build needs to speak; ``shown``: what is said of as many goals as are shown, ``more``: how many are not."""
     goals = report["goals"]
-    there = sum(1 for goal in goals if goal["digest"] is not None)
     said = {
         "report": dict(report) | {"goals": [], "executions": [], "notes": []},
         "shown": [(path, list(lines)) for path, lines in shown],
-        "more": max(0, there - len(shown)),
+        "more": more,
     }
     pages = {goal["path"]: goal["pages"] for goal in goals if goal["pages"] is not None}
     return {"summary": packed(said), "goals": packed(([goal["path"] for goal in goals], pages))}
@@ -40,7 +39,12 @@ def summary(report: Mapping[str, Any], shown: Sequence[Shown]) -> dict[str, byte
 def lines_of(said: dict[str, Any]) -> list[str]:
     """The lines on goals that a summary holds."""
     lines = [line for _, lines in said["shown"] for line in lines]
-    return [*lines, f"… and {said['more']} more goals"] if said["more"] else lines
+    return [*lines, *more_line(said["more"])]
+
+
+def more_line(more: int) -> list[str]:
+    """What is said of goals that are not shown."""
+    return [f"… and {counted(more, 'more goal')}"] if more else []
 
 
 def null_report(found: Look, root: str, seconds: float, cached: int = 0, hashed: bool = True) -> dict[str, Any]:
