@@ -226,7 +226,7 @@ def file_disagreements(root: Path, expected: dict[str, Any]) -> list[str]:
 
 
 def null_disagreements(site: Site, first: Built) -> list[str]:
-    """What is wrong with the rebuilds after: no tool starts (only what crashed, and failed shell steps, once more), and the answer stays."""
+    """What is wrong with the rebuilds after: no tool starts (only crashed ones and failed shell steps, once more), and the answer stays."""
     wrong = []
     for options in ((), ("--seed", "clean")):
         again = site.rebuild(*options)
