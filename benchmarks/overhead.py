@@ -165,31 +165,31 @@ def _full(place: str, commands: dict[str, list[str]], plan: Plan, steps: int, ki
 
 
 def _restored(place: str, command: list[str], plan: Plan, steps: int) -> Build:
-    """All outputs deleted, then brought back: by cpods from its store, and by the bare loop."""
-    ours, theirs = (os.path.join(place, f"restored-{steps}-{name}") for name in ("cpods", "bare"))
-    for folder in (ours, theirs):
-        make_project(folder, steps)
+    """All outputs deleted, then brought back: by cpods from its store, and by the bare loop, in the same folder.
+
+    What making a file costs depends on what was deleted nearby a moment ago: two folders of one file system differed by a factor of 3.
+    """
+    folder = os.path.join(place, f"restored-{steps}")
+    make_project(folder, steps)
     report = os.path.join(place, "restored.json")
-    subprocess.run(command, cwd=ours, check=False, capture_output=True)
-    _check_built(ours, steps)
+    subprocess.run(command, cwd=folder, check=False, capture_output=True)
+    _check_built(folder, steps)
     wanted = os.path.join(place, f"restored-{steps}.marshal")
     with open(wanted, "wb") as file:
         marshal.dump([(f"out/{number}.txt", f"source {number}\n".encode()) for number in range(steps)], file)
     bare = [sys.executable, "-I", "-S", "-c", _BARE_LOOP, wanted]
-    subprocess.run(bare, cwd=theirs, check=True)  # there must be something to delete
     cases = [
-        Case("cpods", command, ours, lambda: delete_outputs(ours)),
-        Case("bare", bare, theirs, lambda: delete_outputs(theirs)),
+        Case("cpods", command, folder, lambda: delete_outputs(folder)),
+        Case("bare", bare, folder, lambda: delete_outputs(folder)),
     ]
     found = interleaved(cases, plan.repeats)
-    for folder in (ours, theirs):
-        _check_built(folder, steps)
-    delete_outputs(ours)  # once more, to be told of it: for a report every goal is hashed
-    subprocess.run([*command, "--report", report], cwd=ours, check=False, capture_output=True)
+    _check_built(folder, steps)
+    delete_outputs(folder)  # once more, to be told of it: for a report every goal is hashed
+    subprocess.run([*command, "--report", report], cwd=folder, check=False, capture_output=True)
     with open(report, encoding="utf-8") as file:
         told = json.load(file)
     if told["executions"] or told["steps"]["cached"] != steps:
-        raise CannotMeasure(f"{ours}: outputs were to come from the store, but {len(told['executions'])} tools ran")
+        raise CannotMeasure(f"{folder}: outputs were to come from the store, but {len(told['executions'])} tools ran")
     return Build("restored from the store", steps, found["cpods"], found["bare"], "restored", "bare loop")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     #: A file to be made: project path, XXH3-128 of its bytes, how many they are.
     Wanted = tuple[FilePath, bytes, int]
-    #: The same to be made: absolute path, XXH3-128, mode; its object: file, first byte in it, size.
+    #: The same to be made: project path, XXH3-128, mode; its object: file, first byte in it, size.
     Item = tuple[str, bytes, int, str, int, int]
     Read = Callable[[str, int, int], bytes]
 
@@ -34,9 +34,10 @@ PACKS, PACK_ENDING, OBJECTS = "packs", ".pack", "objects/xxh3"
 #: The journal's entry stands under this name, in the place of a step's.
 ENTRY = "from the store"
 
-#: A pack of which less than this share is wanted is not read as a whole, nor is a larger one.
-_SHARE_MIN = 1 / 4
+#: A pack is read as a whole, unless it is larger than this, or than what the reads of its members alone would cost:
+#: so many times their bytes, or so many bytes a member.
 _WHOLE_BYTES_MAX = 64 << 20
+_TIMES_MAX, _READ_BYTES = 4, 4 << 10
 _MODE, _EXECUTABLE_MODE = 0o666, 0o777  # less the umask, as a tool would have given it
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -53,11 +54,11 @@ def bring_back(state: str, root: str, store: str, wanted: Sequence[Wanted], over
     """
     try:
         _make_folders(root, wanted)
-        sources = _sources(store, root, wanted)
+        sources = _sources(store, wanted)
         journal = _Journal(state, wanted)
     except (OSError, ValueError) as error:
         raise Unmendable(str(error)) from error
-    work = _Work(over)
+    work = _Work(root, over)
     try:
         for read, items in sources:
             with read:
@@ -71,6 +72,7 @@ def bring_back(state: str, root: str, store: str, wanted: Sequence[Wanted], over
         work.error = work.error or error
     finally:
         journal.close()
+        work.close()
     if work.error is not None:
         raise Unmendable(str(work.error)) from work.error
     return len(work.made) == len(wanted)
@@ -111,55 +113,65 @@ class _Work:
     By one thread: in one folder two wait for each other, and search ext4's inode tables twice (10,000 files: 2.7 s, not 0.5 to 1).
     """
 
-    def __init__(self, over: Sized) -> None:
+    def __init__(self, root: str, over: Sized) -> None:
         self.error: Exception | None = None
+        self._folder = root
+        self._root = -1
         self._over = over
-        self.made: list[str] = []
+        self.made: list[FilePath] = []
 
     def make(self, items: Sequence[Item], read: Read) -> None:
         """Makes these, or as many as can be until something is wrong."""
         made, over, write = self.made.append, self._over, os.write
         try:
-            for absolute, digest, mode, path, start, size in items:
+            if self._root < 0:
+                self._root = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = self._root
+            for path, digest, mode, source, start, size in items:
                 if over or self.error is not None:
                     return
-                data = read(path, start, size)
+                data = read(source, start, size)
                 if xxh3_128_digest(data) != digest:
-                    raise ValueError(f"{path}: damaged")
-                descriptor = os.open(absolute, _NEW, mode)
-                made(absolute)
+                    raise ValueError(f"{source}: damaged")
+                descriptor = os.open(path, _NEW, mode, dir_fd=root)
+                made(path)
                 written = write(descriptor, data)
                 os.close(descriptor)
                 if written != size:
-                    raise OSError(errno.ENOSPC, "no space left", absolute)
+                    raise OSError(errno.ENOSPC, "no space left", path)
         except Exception as error:
             self.error = error
 
     def undo(self) -> bool:
         """Removes what was made; False if something is left."""
         left = False
-        for absolute in self.made:
+        for path in self.made:
             try:
-                os.unlink(absolute)
+                os.unlink(path, dir_fd=self._root)
             except FileNotFoundError:
                 pass
             except OSError:
                 left = True
         return not left
 
+    def close(self) -> None:
+        """Releases the folder."""
+        if self._root >= 0:
+            os.close(self._root)
+
 
 class _Pack:
     """Reads objects of one pack."""
 
-    def __init__(self, path: str, wanted_bytes: int) -> None:
+    def __init__(self, path: str, sizes: Sequence[int]) -> None:
         self._path = path
-        self._wanted_bytes = wanted_bytes
+        self._worth_bytes = max(sum(sizes) * _TIMES_MAX, len(sizes) * _READ_BYTES)
         self._whole: bytes | None = None
 
     def __enter__(self) -> None:
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         size = os.fstat(self._descriptor).st_size
-        if size <= min(_WHOLE_BYTES_MAX, self._wanted_bytes / _SHARE_MIN):
+        if size <= min(_WHOLE_BYTES_MAX, self._worth_bytes):
             self._whole = os.pread(self._descriptor, size, 0)
 
     def __call__(self, path: str, start: int, size: int) -> bytes:
@@ -200,7 +212,7 @@ def _mark_used(path: str) -> None:
         pass
 
 
-def _sources(store: str, root: str, wanted: Sequence[Wanted]) -> list[tuple[_Pack | _Files, list[Item]]]:
+def _sources(store: str, wanted: Sequence[Wanted]) -> list[tuple[_Pack | _Files, list[Item]]]:
     """What is to be made of which pack, then of objects that are files. Raises ValueError for what is not here, OSError."""
     missing: dict[bytes, list[Wanted]] = {}
     for one in wanted:
@@ -212,16 +224,16 @@ def _sources(store: str, root: str, wanted: Sequence[Wanted]) -> list[tuple[_Pac
             break
         if name.endswith(PACK_ENDING):
             path = os.path.join(folder, name)
-            items = _members(path, root, missing)
+            items = _members(path, missing)
             if items:
                 items.sort(key=_start)
-                sources.append((_Pack(path, sum([item[-1] for item in items])), items))
+                sources.append((_Pack(path, [item[-1] for item in items]), items))
     if missing:
-        sources.append((_Files(), [_loose(store, root, one) for ones in missing.values() for one in ones]))
+        sources.append((_Files(), [_loose(store, one) for ones in missing.values() for one in ones]))
     return sources
 
 
-def _members(path: str, root: str, missing: dict[bytes, list[Wanted]]) -> list[Item]:
+def _members(path: str, missing: dict[bytes, list[Wanted]]) -> list[Item]:
     """What a pack has of it, which is missing no longer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -232,17 +244,17 @@ def _members(path: str, root: str, missing: dict[bytes, list[Wanted]]) -> list[I
     for digest in missing.keys() & known.keys():
         start, size, executable = packindex.place(known[digest])
         mode = _EXECUTABLE_MODE if executable else _MODE
-        items += [(f"{root}/{one[0]}", one[1], mode, path, start, size) for one in missing.pop(digest)]
+        items += [(one[0], one[1], mode, path, start, size) for one in missing.pop(digest)]
     return items
 
 
-def _loose(store: str, root: str, one: Wanted) -> Item:
+def _loose(store: str, one: Wanted) -> Item:
     digest = one[1].hex()
     path = f"{store}/{OBJECTS}/{digest[:2]}/{digest[2:]}"
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode) or status.st_size > OBJECT_BYTES_MAX:
         raise ValueError(f"{path}: not to be read in one piece")
-    return f"{root}/{one[0]}", one[1], _EXECUTABLE_MODE if status.st_mode & 0o111 else _MODE, path, 0, status.st_size
+    return one[0], one[1], _EXECUTABLE_MODE if status.st_mode & 0o111 else _MODE, path, 0, status.st_size
 
 
 def _start(item: Item) -> int:
