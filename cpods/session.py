@@ -15,6 +15,7 @@ import msgspec
 
 from cpods import crash
 from cpods.aftercare import collect_garbage, keep_reasons, remember
+from cpods.chefs.headers import unseen_headers
 from cpods.chefs.registry import chefs
 from cpods.declaration import Project, StoreSettings
 from cpods.errors import CpodsError, Interrupted
@@ -241,6 +242,8 @@ async def _build(
     for path in planned.orphans:
         del parts.memory.written[path]
         account.note(f"{path}: no step makes it any more; it is a source now")
+    if blind := unseen_headers(planned.steps.values()):
+        account.note(blind)
     build = Build(parts, planned, request, account)
     build.changes.written.update(dict.fromkeys(planned.orphans))
     for path in planned.dropped:

@@ -21,6 +21,8 @@ KEYWORDS = frozenset((
 ))  # fmt: skip
 #: Programs whose first plain argument is a program again, with those of their options that take a value.
 WRAPPERS = {
+    "ccache": (),
+    "distcc": (),
     "env": ("-u", "-C", "--unset", "--chdir"),
     "exec": ("-a",),
     "command": (),
