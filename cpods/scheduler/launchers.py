@@ -199,9 +199,7 @@ class Launchers:
             return None
         variables = prepared(command.env).variables
         if self._variables is None:
-            self._variables = variables
-            for one in self._all:
-                one.send(launcher.VARIABLES, variables)
+            self._make_usual(variables)
         own = None if variables is self._variables else variables
         number = self._number + 1
         places = self._places.of(command)
@@ -212,6 +210,13 @@ class Launchers:
         self._number = number
         entrusted = self._entrusted[number] = Entrusted(self, number, told)
         return entrusted
+
+    def _make_usual(self, variables: list[bytes]) -> None:
+        """Tells all launchers of an environment, so that no order needs to name it; unless it is too long for a message."""
+        if len(marshal.dumps((launcher.VARIABLES, variables))) <= launcher.MESSAGE_BYTES_MAX:
+            self._variables = variables
+            for one in self._all:
+                one.send(launcher.VARIABLES, variables)
 
     def _hear(self, one: _Launcher, reply: tuple[Any, ...]) -> None:
         self._queue.move_up()

@@ -343,6 +343,22 @@ def test_nothing_of_a_killed_cpods_runs_on_after_the_next_call(tmp_path: Path, s
     assert not (tmp_path / "2").exists() and not (tmp_path / "3").exists()
 
 
+@pytest.mark.parametrize("long", [True, False], ids=["long first", "long later"])
+def test_an_environment_that_is_too_long_for_a_message(tmp_path: Path, long: bool) -> None:
+    async def scenario() -> None:
+        all = crowd()
+        for name, is_long in (("one", long), ("two", not long), ("three", long)):
+            environment = (*ENVIRONMENT, ("BALLAST", "x" * 70_000)) if is_long else ENVIRONMENT
+            all.begin(name, Command(("sh", "-c", "echo ${#BALLAST}"), str(tmp_path), environment))
+            assert await all.wait(name) == [0]
+            exit = all.ended[name]
+            assert isinstance(exit, Exit) and int(exit.stdout) == 70_000 * is_long
+        assert all.executor.ahead() == 2
+        all.executor.rest()
+
+    asyncio.run(scenario())
+
+
 def test_what_is_too_long_for_a_message_is_started_here(tmp_path: Path) -> None:
     async def scenario() -> None:
         all = crowd()
