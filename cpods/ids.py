@@ -38,6 +38,13 @@ def is_fact(path: FilePath) -> bool:
     return path.startswith(FACT_PREFIX)
 
 
+def spoken(path: FilePath) -> str:
+    """A path, or a fact, as users read it."""
+    if path == DATE_FACT:
+        return "the date"
+    return f"the files that match {path[len(GLOB_FACT) :]}" if path.startswith(GLOB_FACT) else path
+
+
 def is_outside(path: FilePath) -> bool:
     """Whether a path lies outside the project folder (absolute, or climbing out of it)."""
     return path.startswith("/") or path == ".." or path.startswith("../")

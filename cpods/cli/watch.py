@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cpods.cli.flags import Flags
 from cpods.cli.jsonlines import say_json
-from cpods.ids import FilePath
+from cpods.ids import GLOB_FACT, FilePath, spoken
 from cpods.resident.attendant import Outcome
 
 if TYPE_CHECKING:
@@ -129,8 +129,10 @@ class Screen:
         """A build begins."""
         self.was_building = True
         if changed:
-            names = ", ".join(changed[:_NAMES_MAX]) + (f" and {len(changed) - _NAMES_MAX} more" if len(changed) > _NAMES_MAX else "")
-            self.tell(f"changed: {names}", event="changed", paths=list(changed))
+            names = ", ".join(map(spoken, changed[:_NAMES_MAX])) + (
+                f" and {len(changed) - _NAMES_MAX} more" if len(changed) > _NAMES_MAX else ""
+            )
+            self.tell(f"changed: {names}", event="changed", **_paths_and_patterns(changed))
         if self.preview is not None:
             self.preview.building()
 
@@ -163,6 +165,11 @@ class Screen:
             say_json(fields)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _paths_and_patterns(changed: Sequence[FilePath]) -> dict[str, list[str]]:
+    patterns = [path.removeprefix(GLOB_FACT) for path in changed if path.startswith(GLOB_FACT)]
+    return {"paths": [path for path in changed if not path.startswith(GLOB_FACT)]} | ({"patterns": patterns} if patterns else {})
 
 
 def _failed(text: str, code: int) -> int:

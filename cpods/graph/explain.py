@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cpods.digest import ABSENT
 from cpods.graph.render import Circle, spelled
 from cpods.graph.stale import Change, Finding
-from cpods.ids import DATE_FACT, GLOB_FACT
+from cpods.ids import GLOB_FACT, spoken
 
 _CHANGES_SHOWN = 8
 _HEX_SHOWN = 12
@@ -66,11 +66,9 @@ def insignificant(changes: Sequence[Change], step: str, tense: str = "") -> str:
 
 def change(difference: Change) -> str:
     """One changed input, in words."""
-    name = difference.path
-    if name == DATE_FACT:
-        name = "the date"
-    elif name.startswith(GLOB_FACT):
-        return f"the files that match {name[len(GLOB_FACT) :]} are other ones"
+    name = spoken(difference.path)
+    if difference.path.startswith(GLOB_FACT):
+        return f"{name} are other ones"
     if difference.was == ABSENT:
         return f"{name} is there now ({short(difference.now)}) and was not at its last run"
     if difference.now == ABSENT:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
-from cpods.ids import FilePath
+from cpods.ids import FilePath, spoken
 from cpods.resident.footing import Footing
 from cpods.resident.grounds import Grounds
 from cpods.resident.quiet import Quiet
@@ -223,7 +223,7 @@ class Attendant:
         count = count + 1 if found and frozenset(found) == last else 0
         self._in_vain = frozenset(found), count
         if found and count >= _BUILDS_IN_VAIN_MAX:
-            names = ", ".join(found[:3])
+            names = ", ".join(map(spoken, found[:3]))
             self._view.note(f"{names}: changed each time that it was built; it is built again when something else changes")
             self._in_vain = frozenset(), 0
             self._accept()

@@ -11,7 +11,7 @@ from typing import Any
 
 from cpods import __version__
 from cpods.globs import literal_folder
-from cpods.ids import GLOB_FACT, FilePath, within
+from cpods.ids import GLOB_FACT, FilePath, is_outside, within
 from cpods.scheduler.lookout import Changes
 from cpods.standing import Standing
 from cpods.store import glance
@@ -27,7 +27,8 @@ class Footing:
     """Files, tools and patterns that a build stood on; ``standing`` if it came to a good end.
 
     ``differing``: numbers of files with another content than the build saw. ``circumstances``: whether tools or matches differ.
-    ``products``: what its steps were to make, whether they did or not.
+    ``products``: what its steps were to make, whether they did or not. ``whole``: whether every file of the project counted,
+    those that were not there included.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Footing:
         globs: Mapping[str, str],
         standing: Standing | None = None,
         products: Iterable[FilePath] = (),
+        whole: bool = False,
     ) -> None:
         self.root = root
         self.standing = standing
+        self._whole = whole
         self.products = frozenset(products)
         self._own_files = files
         self._stamps = stamps
@@ -137,8 +140,12 @@ class Footing:
         return files + (self._check_circumstances() if self.circumstances else [])
 
     def knows(self, path: FilePath) -> bool:
-        """Whether the build stood on this file."""
-        return self.files.number(path) is not None
+        """Whether the build stood on this file, tool or pattern (a glob fact): it has seen what became of it."""
+        if path.startswith(GLOB_FACT):
+            return self._whole or path[len(GLOB_FACT) :] in self.globs()
+        if self.files.number(path) is not None or (self._whole and not is_outside(path)):
+            return True
+        return any(str(stamp[0]) == path for stamp in self.stamps())
 
     def suspects(self, changes: Changes) -> list[FilePath]:
         """Files that these changes may concern; not if that may be all of them. Looks at none."""
@@ -276,18 +283,23 @@ def read_ground(path: str, root: str) -> Footing | None:
     """What a build stood on that came to no good end, as ground.py wrote it; None if that cannot be read."""
     try:
         with open(path, "rb") as file:
-            rows, stamps, globs, products = marshal.load(file)
+            rows, stamps, globs, products, whole = marshal.load(file)
     except (OSError, ValueError, EOFError, TypeError):
         return None
-    return footing_from(root, rows, stamps, globs, products)
+    return footing_from(root, rows, stamps, globs, products, whole)
 
 
 def footing_from(
-    root: str, rows: Iterable[Row], stamps: Sequence[Sequence[Any]], globs: Mapping[str, str], products: Iterable[FilePath] = ()
+    root: str,
+    rows: Iterable[Row],
+    stamps: Sequence[Sequence[Any]],
+    globs: Mapping[str, str],
+    products: Iterable[FilePath] = (),
+    whole: bool = False,
 ) -> Footing | None:
     """A footing of these rows; None if their digests are not all of one algorithm (the store was changed for another)."""
     try:
-        return Footing(root, of_rows(rows), stamps, globs, products=products)
+        return Footing(root, of_rows(rows), stamps, globs, products=products, whole=whole)
     except ValueError:
         return None
 

@@ -39,31 +39,37 @@ def footing_of(root: str, build: Build | None, goals: Iterable[str]) -> Footing 
     return footing_from(root, *_content(root, build, goals))
 
 
-def _content(root: str, build: Build | None, goals: Iterable[str]) -> tuple[list[Row], list[ToolStamp], dict[str, str], list[FilePath]]:
-    """Files, tools and patterns that counted, and what steps were to make."""
+def _content(
+    root: str, build: Build | None, goals: Iterable[str]
+) -> tuple[list[Row], list[ToolStamp], dict[str, str], list[FilePath], bool]:
+    """Files, tools and patterns that counted, what steps were to make, and whether every file of the project counted."""
     paths = {PROJECT_FILE, *(goal for goal in goals if goal)}
     if build is None:
-        return (*_tree(root, paths), [])
+        rows, globs = _tree(root, paths)
+        return rows, [], globs, [], bool(globs)
     paths |= _looked_at(build)
     patterns = {path[len(GLOB_FACT) :] for path in paths if path.startswith(GLOB_FACT)}
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
     rows = [_row(root, build, path) for path in sorted(paths) if not is_fact(path) and "\0" not in path]
     products = sorted({output for step in build.planned.steps.values() for output in step.outputs})
-    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}, products
+    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}, products, False
 
 
-def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], list[ToolStamp], dict[str, str]]:
-    """Anything may mend a project that could not be planned. Its files are not hashed: whatever is saved counts."""
+def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], dict[str, str]]:
+    """Anything may mend a project that could not be planned. Its files are not hashed: whatever is saved counts.
+
+    The second: the pattern of all files; nothing if these are too many to be watched.
+    """
     files = [path for path in walk(root).files if is_text(path)]
     if len(files) > _TREE_FILES_MAX:
-        return [_present(path, os.path.join(root, path)) for path in sorted(paths)], [], {}
+        return [_present(path, os.path.join(root, path)) for path in sorted(paths)], {}
     unhashed = of_bytes(b"")
     rows: list[Row] = []
     for path in sorted({*paths, *files}):
         status = stat_regular(os.path.join(root, path))
         stamp = (ABSENT_SIZE, 0, 0, 0) if status is None else stamp_of(status)
         rows.append((path, *stamp, "" if status is None else unhashed, time.time_ns() + _PROVEN_NS))
-    return rows, [], glance.glob_digests(root, [_ALL_FILES])
+    return rows, glance.glob_digests(root, [_ALL_FILES])
 
 
 def _looked_at(build: Build) -> set[FilePath]:

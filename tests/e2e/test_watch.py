@@ -99,6 +99,28 @@ def test_a_project_that_cannot_be_planned_is_mended_by_any_file(folder: Path) ->
         assert sorted(ran(watch.after((folder / "count").unlink))) == ["count", "other", "upper"]
 
 
+def statuses(events: list[Event]) -> list[str]:
+    return [event["status"] for event in events if event["event"] == "ended"]
+
+
+def test_what_a_bad_build_has_seen_is_not_built_again_because_the_good_one_before_it_had_not(folder: Path) -> None:
+    """A new match of a pattern, and a file that went while the project cannot be planned."""
+    step = '\n[[step]]\nname = "all"\nrun = "cat src/* > all"\ninputs = ["src/*"]\noutputs = ["all"]\n'
+    write(folder, cpods__toml=PROJECT.replace("cat src/other", "grep two src/other") + step)
+    with watching(folder) as watch:
+        assert statuses(watch.events) == ["done"]
+        assert statuses(watch.after(lambda: save(folder / "src/other", "three"))) == ["failed"]
+        new = watch.after(lambda: (folder / "src/new").write_text("new"))
+        assert statuses(new) == ["failed"]
+        assert [(event["paths"], event["patterns"]) for event in new if event["event"] == "changed"] == [([], ["src/*"])]
+        assert statuses(watch.after(lambda: save(folder / "src/other", "two"))) == ["done"]
+        good = (folder / "cpods.toml").read_text()
+        assert statuses(watch.after(lambda: save(folder / "cpods.toml", good + "bad"))) == ["invalid"]
+        assert statuses(watch.after((folder / "src/new").unlink)) == ["invalid"]
+        assert statuses(watch.after(lambda: save(folder / "cpods.toml", good))) == ["done"]
+        assert not [event for event in watch.events if event["event"] == "note"]
+
+
 def test_a_missing_input_is_waited_for(folder: Path) -> None:
     (folder / "src/other").unlink()
     with watching(folder) as watch:

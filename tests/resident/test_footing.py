@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cpods.resident.ground import footing_of
 from cpods.scheduler.lookout import Changes
 from tests.helpers.footings import footing
 
@@ -129,3 +130,15 @@ def test_a_later_build_takes_over_what_is_known_by_watching(root: Path) -> None:
     assert new.news() == ["src/b"]
     assert footing(root, "src/a").follow(old, Changes()) is None
     assert footing(root, *names).follow(old, Changes(everything=True)) is None
+
+
+def test_a_build_knows_the_files_patterns_and_tools_that_it_looked_at(root: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("one")
+    ground = footing(root, "src/a", "src/gone", globs=("src/*.c",), tools=(str(tool),))
+    assert all(ground.knows(path) for path in ("src/a", "src/gone", "@glob:src/*.c", str(tool)))
+    assert not any(ground.knows(path) for path in ("src/b", "@glob:*", "../else"))
+    whole = footing_of(str(root), None, ())
+    assert whole is not None
+    assert all(whole.knows(path) for path in ("src/a", "src/gone", "@glob:src/*.c"))
+    assert not whole.knows(str(tool))
