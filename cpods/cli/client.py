@@ -12,6 +12,9 @@ from cpods.cli.nearby import state_of
 from cpods.resident import protocol
 
 _RECEIVE_BYTES = 1 << 16
+#: The exit code of a process that a signal ended is the signal's number behind this; the build says itself that it was interrupted.
+_SIGNAL_CODE = 128
+_INTERRUPTED = 130
 _SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
@@ -136,11 +139,18 @@ def _heard(link: _socket.socket) -> int | None:
         if kind == protocol.BEGUN:
             begun = True
         elif kind == protocol.ENDED:
-            return int(value)
+            return _ended(int(value))
         elif kind == protocol.ANSWER:
             return _told(*value)
         else:
             return None
+
+
+def _ended(code: int) -> int:
+    """The exit code of the build; one that was killed has said nothing of it."""
+    if code > _SIGNAL_CODE and code != _INTERRUPTED:
+        sys.stderr.write(f"cpods: the build was ended by signal {code - _SIGNAL_CODE}; call again, which goes on where it was\n")
+    return code
 
 
 def _told(code: int, out: str, report_file: str, report: str) -> int | None:

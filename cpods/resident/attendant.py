@@ -139,8 +139,11 @@ class Attendant:
         if late:
             return late
         self._lost = self._lost + 1 if outcome.lost else 0
-        if 0 < self._lost < _BUILDS_IN_VAIN_MAX:  # what it would have seen of the files is not known: waiting would miss it
-            return changed
+        if self._lost:
+            again = self._lost < _BUILDS_IN_VAIN_MAX
+            self._view.note(f"{outcome.problems[0].message}; it is done again{'' if again else ' when something changes'}")
+            if again:  # what it would have seen of the files is not known: waiting would miss it
+                return changed
         self._early = frozenset(), 0
         self._stand_on(outcome)
         self._view.ended(outcome)

@@ -5,6 +5,7 @@ Knows no terminal: the build itself prints. It tells us which steps run and how 
 
 import asyncio
 import os
+import signal
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from cpods.resident.crew import Crew, nothing, pair
 STARTED, EXECUTED, DONE, RESTARTS = b"S", b"X", b"D", b"R"
 _RECEIVE_BYTES = 1 << 16
 _INTERRUPTED = 130
+#: The exit code of a process that a signal ended is the signal's number behind this.
+_SIGNAL_CODE = 128
 
 
 def done_message(outcome: Outcome) -> bytes:
@@ -78,8 +81,9 @@ class Forked:
         if self._outcome is not None:
             return self._outcome
         if code is None:
-            problem = Problem("the process that builds are forked from has ended; the next build starts a new one")
-            return Outcome(1, "failed", (problem,), lost=True)
+            return Outcome(1, "failed", (Problem("the process that builds are forked from has ended"),), lost=True)
+        if code > _SIGNAL_CODE and code != _INTERRUPTED:
+            return Outcome(code, "failed", (Problem(f"the build was ended by {signal.Signals(code - _SIGNAL_CODE).name}"),), lost=True)
         status = {0: "done", _INTERRUPTED: "interrupted"}.get(code, "failed")
         return Outcome(code, status, (Problem(f"the build ended with exit code {code}"),) if status == "failed" else ())
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.calls import write
-from tests.helpers.watched import Event, Watch, call, descriptors, nurseries, overwrite, save, watches, watching
+from tests.helpers.watched import Event, Watch, call, children, descriptors, nurseries, overwrite, save, watches, watching
 
 PROJECT = """\
 [[step]]
@@ -298,6 +298,22 @@ def test_a_step_of_a_circle_begins_again_too(tmp_path: Path) -> None:
         watch.rests(again)
     assert (folder / "there.out").read_text() == "3\n3\n"
     assert [event["event"] for event in watch.events[since:]].count("ended") == 1
+    assert watch.end() == 0
+
+
+def test_a_build_that_is_killed_is_done_again(gated: Path) -> None:
+    watch = Watch(gated)
+    starts(watch, "slow")
+    (nursery,) = nurseries(watch.pid)
+    (build,) = children(nursery)
+    since = len(watch.events)
+    os.kill(build, signal.SIGKILL)
+    note = watch.until(lambda event: event["event"] == "note", since)
+    assert note["text"] == "the build was ended by SIGKILL; it is done again"
+    starts(watch, "slow", since)
+    open_gate(gated)
+    watch.rests(since)
+    assert (gated / "slow.out").read_text() == "1"
     assert watch.end() == 0
 
 

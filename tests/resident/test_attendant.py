@@ -285,12 +285,13 @@ def test_a_build_whose_process_was_killed_is_done_again_but_not_for_ever(tmp_pat
         await play.end(lost)
         await play.end()
         await play.rested.wait()
-        assert play.said == ["builds ", "builds ", "done"]
+        again = "gone; it is done again"
+        assert play.said == ["builds ", again, "builds ", "done"]
         (play.root / "src" / "a").write_text("A")
         for _ in range(3):
             await play.end(lost)
         await play.rested.wait()
-        assert play.said[3:] == ["builds src/a"] * 3 + ["failed"]
+        assert play.said[4:] == ["builds src/a", again] * 2 + ["builds src/a", f"{again} when something changes", "failed"]
 
     played(tmp_path, scenario)
 

@@ -22,7 +22,7 @@ from cpods.resident import protocol
 from cpods.resident.footing import last_key, of_good_build
 from cpods.store.glance import environment_digest
 from tests.helpers.calls import Said, environment, processes_below, write
-from tests.helpers.watched import PROGRAM, call, nurseries, resident, resident_pid
+from tests.helpers.watched import PROGRAM, call, children, nurseries, resident, resident_pid
 
 PROJECT = """\
 [[step]]
@@ -322,6 +322,16 @@ def test_what_is_killed_costs_no_build(gated: Path) -> None:
     assert client_process.wait(60) == 0
     client_process.communicate()
     assert (gated / "output").read_text() == "3"
+
+
+def test_a_client_whose_build_is_killed_says_so(gated: Path) -> None:
+    client_process = begun(gated)
+    until(lambda: step_runs(gated))
+    (nursery,) = nurseries(resident_pid(gated))
+    (build,) = children(nursery)
+    os.kill(build, signal.SIGKILL)
+    _, err = client_process.communicate(timeout=60)
+    assert (client_process.returncode, err) == (137, b"cpods: the build was ended by signal 9; call again, which goes on where it was\n")
 
 
 def locks_of(path: Path) -> int:
