@@ -64,8 +64,9 @@ def status(folder: str) -> int:
         return 1
     print(f"the MajorDomo of {root}: process {_fact(found, 'pid')}, cpods {_fact(found, 'version')}")
     print(f"running for {_fact(found, 'seconds')} s, the last call {_fact(found, 'idle_seconds')} s ago")
-    print(f"{_fact(found, 'answered')} calls answered at once, {_fact(found, 'built')} builds")
-    print(f"{_fact(found, 'watches')} folders watched" + (f"; polling: {_fact(found, 'polling')}" if _fact(found, "polling") else ""))
+    answered, built, watched = (_fact(found, key) for key in ("answered", "built", "watches"))
+    print(f"{_counted(answered, 'call')} answered at once, {_counted(built, 'build')}")
+    print(f"{_counted(watched, 'folder')} watched" + (f"; polling: {_fact(found, 'polling')}" if _fact(found, "polling") else ""))
     return 0
 
 
@@ -134,6 +135,10 @@ def _gone(lock: str) -> bool:
             time.sleep(0.02)
         return False
     return True
+
+
+def _counted(number: object, one: str) -> str:
+    return f"{number} {one}{'' if str(number) == '1' else 's'}"
 
 
 def _failed(text: str, code: int) -> int:

@@ -39,6 +39,8 @@ def run(flags: Flags, preview: bool, port: int) -> int:
         return asyncio.run(_watch(flags, preview, port))
     except CpodsError as error:
         return _failed(str(error), error.exit_code)
+    except BrokenPipeError:  # nobody reads any more what is said
+        return 0
     except OSError as error:
         return _failed(f"{error.filename or flags.folder}: {error.strerror}; cpods watch needs a folder that it can write to", 1)
 

@@ -134,7 +134,8 @@ def _unstable(unit: Unit, solution: Solution) -> str:
         how = f"oscillates with period {solution.period}; the state with the smallest digest was chosen (policy = choose)"
         return f"{_goal(unit, solution)}: {how}"
     labels = sum(1 for moving in solution.moving if moving.label)
-    what = f"{labels} labels still move" if labels else f"{len({m.artefact for m in solution.moving}) or 1} files still move"
+    number, noun = (labels, "label") if labels else (len({moving.artefact for moving in solution.moving}) or 1, "file")
+    what = f"1 {noun} still moves" if number == 1 else f"{number} {noun}s still move"
     return f"{_goal(unit, solution)}: pass {solution.passes}, {what}; `cpods rebuild --until-stable` finishes"
 
 

@@ -317,6 +317,16 @@ def test_a_build_that_is_killed_is_done_again(gated: Path) -> None:
     assert watch.end() == 0
 
 
+def test_it_ends_quietly_when_nobody_reads_what_it_says(folder: Path) -> None:
+    watch = Watch(folder)
+    watch.rests()
+    assert watch.process.stdout is not None
+    watch.process.stdout.close()
+    save(folder / "src/text", "three")
+    assert watch.process.wait(60) == 0
+    assert watch.said() == ""
+
+
 def test_an_interrupt_ends_the_build_and_nothing_stays_behind(gated: Path) -> None:
     watch = Watch(gated)
     starts(watch, "slow")

@@ -188,6 +188,9 @@ def test_starting_stopping_and_what_a_killed_one_leaves(tmp_path: Path) -> None:
     assert call(place, "majordomo", "status").code == 1
     assert call(place, "majordomo", "stop").out == f"no MajorDomo of {place} runs\n"
     with resident(place) as first:
+        assert call(place, "majordomo", "status").out.endswith("\n0 calls answered at once, 0 builds\n0 folders watched\n")
+        assert call(place, "rebuild").code == 0
+        assert "\n0 calls answered at once, 1 build\n" in call(place, "majordomo", "status").out
         again = call(place, "majordomo", "start")
         assert (again.code, again.out) == (0, f"the MajorDomo of {place} runs already, as process {first}\n")
         os.kill(first, signal.SIGKILL)
