@@ -280,10 +280,10 @@ class Attendant:
         bad, good = self._grounds.get(self._bad), self._grounds.get(self._good)
         found: list[FilePath] = []
         if bad is not None:
-            bad.check(self._grounds.taken(self._bad))
+            self._grounds.check(self._bad)
             found += bad.news()
         if good is not None:
-            good.check(self._grounds.taken(self._good))
+            self._grounds.check(self._good)
             found += [path for path in good.news() if bad is None or not bad.knows(path)]
         if self._grounds.lookout.why_polling:
             self._grounds.lookout.poll_seconds = max(1.0, _POLL_SHARE * (time.monotonic() - begun))

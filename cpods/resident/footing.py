@@ -5,6 +5,7 @@ Knows no watch and no step. A good build leaves a Standing, from which slices ca
 
 import marshal
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -105,6 +106,35 @@ class Footing:
         """Looks at everything; what differs now."""
         self.differing = set(self._touched(None))
         return [*(self.files.path(number) for number in sorted(self.differing)), *self._check_circumstances()]
+
+    def relink(self, changes: Changes) -> bool:
+        """Takes notice of files that have become links, lead elsewhere, or got a second name, whatever they hold.
+
+        Whether more is to be watched than before: they may now change where nobody listens.
+        """
+        if changes.everything:
+            before = set(self._elsewhere), set(self.linked)
+            self._note_links()
+            self.find_linked()
+            return before != (set(self._elsewhere), self.linked)
+        return any([self._relinked(number) for number in set(self._named(changes))])
+
+    def _relinked(self, number: int) -> bool:
+        path = self.files.path(number)
+        absolute = os.path.join(self.root, path)
+        more = False
+        with suppress(OSError):
+            status = os.lstat(absolute)
+            if stat.S_ISLNK(status.st_mode):
+                for place in _hops(absolute):
+                    if path not in self._elsewhere.get(place, ()):
+                        self._elsewhere.setdefault(place, []).append(path)
+                        more = True
+                status = os.stat(absolute)
+            if status.st_nlink > 1 and absolute not in self.linked:
+                self.linked.add(absolute)
+                more = True
+        return more
 
     def renew(self) -> None:
         """After a slice, of whose own files alone the watch tells: what was known to differ was seen by the build."""

@@ -6,6 +6,7 @@ Knows no build and no client. Whoever wants to know whether nothing changed firs
 import os
 from collections.abc import Callable, Hashable
 
+from cpods.ids import FilePath
 from cpods.resident.footing import Footing
 from cpods.scheduler.lookout import Changes, Lookout
 from cpods.store.lock import filesystem_type, is_remote_type
@@ -86,6 +87,15 @@ class Grounds:
         if name in self._pending:
             self._pending[name] = Changes()
         return known
+
+    def check(self, name: Hashable) -> list[FilePath]:
+        """Has a footing look at what may have changed; what differs now (see :meth:`Footing.check`). One that is not held: nothing."""
+        footing, changes = self._held.get(name), self.taken(name)
+        if footing is None:
+            return []
+        if changes and not self.lookout.why_polling and footing.relink(changes):
+            self.watch()  # and only then looks: what comes later is told
+        return footing.check(changes)
 
     def recent(self, name: Hashable) -> Changes:
         """What came since this was last asked; it stays pending."""

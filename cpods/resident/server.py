@@ -224,7 +224,7 @@ class Resident:
         footing = self._current(name, environment)
         if footing is None or footing.standing is None or self._is_under_way():
             return None
-        footing.check(self.grounds.taken(name))
+        self.grounds.check(name)
         if not footing.holds() or self.grounds.lookout.why_polling:
             return None
         try:

@@ -341,7 +341,7 @@ def test_a_rebuild_beside_a_watch_asks_it(folder: Path) -> None:
     with watching(folder) as watch:
         assert call(folder, "rebuild").out == call(folder, "rebuild", env={"CPODS_MAJORDOMO": "off"}).out
         asked = call(folder, "majordomo", "status")
-        assert f"process {watch.pid}," in asked.out and "1 calls answered at once" in asked.out
+        assert f"process {watch.pid}," in asked.out and "1 call answered at once" in asked.out
 
 
 def test_a_checkout_of_many_files_is_one_or_few_builds(folder: Path) -> None:

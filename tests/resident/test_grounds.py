@@ -51,7 +51,7 @@ def test_what_changed_before_it_was_held_and_what_changes_later_is_news(root: Pa
         assert ground.news() == ["src/a"]
         (root / "lib/b").write_text("later")
         assert await grounds.drained()
-        assert ground.check(grounds.taken("it")) == ["lib/b"]
+        assert grounds.check("it") == ["lib/b"]
 
     beside(root, scenario)
 
@@ -65,8 +65,26 @@ def test_in_a_folder_that_only_a_slice_read_the_files_are_looked_at_again(root: 
         (root / "lib/b").write_text("changed when the slice had read it, and nobody listened yet")
         grounds.hold("it", ground)
         assert ground.concerns(grounds.pending("it"))
-        assert ground.check(grounds.taken("it")) == ["lib/b"]
+        assert grounds.check("it") == ["lib/b"]
         grounds.hold("it", ground)
         assert not grounds.pending("it"), "what is watched already is not looked at again"
+
+    beside(root, scenario)
+
+
+def test_a_file_that_becomes_a_link_or_gets_a_second_name_is_watched_there_too(root: Path, tmp_path: Path) -> None:
+    async def scenario(grounds: Grounds) -> None:
+        grounds.hold("it", footing(root, "src/a", "lib/b"))
+        (root / "src/a").rename(tmp_path / "real")
+        (root / "src/a").symlink_to(tmp_path / "hop")
+        (tmp_path / "hop").symlink_to("real")
+        (tmp_path / "second").hardlink_to(root / "lib/b")
+        (root / "lib/b").touch()  # the kernel does not tell a folder of another name elsewhere
+        assert await grounds.drained()
+        assert grounds.check("it") == [], "they hold what they held"
+        (tmp_path / "real").write_text("other")
+        (tmp_path / "second").write_text("other")
+        assert await grounds.drained()
+        assert sorted(grounds.check("it")) == ["lib/b", "src/a"]
 
     beside(root, scenario)
