@@ -144,7 +144,7 @@ class Screen:
         if self.preview is None:
             return
         if outcome.status in ("done", "unstable"):
-            self.preview.built()
+            self.preview.built(outcome.problems)
         elif outcome.status != "interrupted":
             self.preview.broken(outcome.problems)
 

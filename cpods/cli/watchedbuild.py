@@ -101,6 +101,7 @@ def outcome_of(done: Done, flags: Flags) -> Outcome:
 def _problems(done: Done) -> Iterator[Problem]:
     """What is wrong: what tools complained about, with file and line; where they did not, the sentences."""
     if done.ending.exit_code == 0:
+        yield from _provisional(done)
         return
     told = False
     for failure in done.build.core.failures.values() if done.build is not None else ():
@@ -110,6 +111,15 @@ def _problems(done: Done) -> Iterator[Problem]:
                 yield Problem(problem.message, problem.file, problem.line, problem.source)
     if not told:
         yield from (Problem(text) for text in done.ending.errors)
+
+
+def _provisional(done: Done) -> Iterator[Problem]:
+    """What the last pass over a circle complained about that is not at rest: without --until-stable nothing else tells of it."""
+    solutions = done.build.core.solutions.values() if done.build is not None else ()
+    for result in (result for solution in solutions if solution.verdict is None for _, result in solution.last):
+        for problem in result.problems:
+            if problem.severity == "error":
+                yield Problem(problem.message, problem.file, problem.line, problem.source)
 
 
 def build_watched(request: dict[str, Any], link: int) -> int:

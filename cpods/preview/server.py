@@ -64,9 +64,14 @@ class Preview:
         await self._look()
         return f"http://{_ADDRESS}:{self._port}/{self._token}/"
 
-    def built(self) -> None:
-        """A stable build has been published: looks at the files, then tells open pages. Ends what ``building`` and ``broken`` said."""
+    def built(self, problems: Sequence[Complaint] = ()) -> None:
+        """A build has been published: looks at the files, then tells open pages. Ends what ``building`` and ``broken`` said.
+
+        ``problems``: of a circle that is not at rest yet, what the last pass complained about.
+        """
         self._standing.built()
+        if problems:
+            self._standing.broken(problems)
         self._look_again = True
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look_until_seen())

@@ -409,6 +409,22 @@ def test_the_preview_follows_good_builds_and_shows_what_is_wrong(folder: Path) -
             assert b"two" in shown.read()
 
 
+def test_the_preview_tells_what_is_wrong_after_a_single_pass_too(folder: Path) -> None:
+    write(folder, cpods__toml='[[step]]\nchef = "latex"\nmain = "paper.tex"\n')
+    text = r"\documentclass{article}\begin{document}\section{One}\label{one}\tableofcontents\ref{one}\input{part}\end{document}"
+    write(folder, paper__tex=text, part__tex="one")
+    with watching(folder, "--preview") as watch:
+        url = watch.until(lambda event: event["event"] == "preview")["url"]
+        assert statuses(watch.events) == ["unstable"]
+        state_until(url, lambda state: bool(state["goals"][0]["version"]) and not state["problems"])
+        watch.after(lambda: os.rename(folder / "part.tex", folder / "away.tex"))
+        assert statuses(watch.events)[-1] == "unstable"
+        (problem,) = state_until(url, lambda state: bool(state["problems"]))["problems"]
+        assert (problem["message"], problem["file"]) == ("LaTeX Error: File `part.tex' not found.", "paper.tex")
+        watch.after(lambda: os.rename(folder / "away.tex", folder / "part.tex"))
+        state_until(url, lambda state: not state["problems"])
+
+
 def test_a_file_whose_times_say_nothing_is_seen_all_the_same(folder: Path) -> None:
     """A clock that jumps, or a program that puts the old time back: another content of the same length."""
     with watching(folder) as watch:
