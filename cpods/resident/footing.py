@@ -18,18 +18,20 @@ from cpods.standing import Standing
 from cpods.store import glance
 from cpods.store.columns import Columns
 from cpods.store.filecolumns import FileColumns, Row, of_rows
-from cpods.store.tree import walk
+from cpods.store.tree import is_text, walk
 
 #: Links from one to the next are followed this far.
 _HOPS_MAX = 40
+#: Every file of the project; its hidden ones are told of by their own names.
+ALL_FILES = "**/*"
 
 
 class Footing:
     """Files, tools and patterns that a build stood on; ``standing`` if it came to a good end.
 
     ``differing``: numbers of files with another content than the build saw. ``circumstances``: whether tools or matches differ.
-    ``products``: what its steps were to make, whether they did or not. ``whole``: whether every file of the project counted,
-    those that were not there included.
+    ``products``: what its steps were to make, whether they did or not. ``whole``: if every file and folder of the project
+    counted, those that were not there included: what :func:`folders_digest` said; else ''.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Footing:
         globs: Mapping[str, str],
         standing: Standing | None = None,
         products: Iterable[FilePath] = (),
-        whole: bool = False,
+        whole: str = "",
     ) -> None:
         self.root = root
         self.standing = standing
@@ -172,8 +174,8 @@ class Footing:
     def knows(self, path: FilePath) -> bool:
         """Whether the build stood on this file, tool or pattern (a glob fact): it has seen what became of it."""
         if path.startswith(GLOB_FACT):
-            return self._whole or path[len(GLOB_FACT) :] in self.globs()
-        if self.files.number(path) is not None or (self._whole and not is_outside(path)):
+            return bool(self._whole) or path[len(GLOB_FACT) :] in self.globs()
+        if self.files.number(path) is not None or (self._whole != "" and not is_outside(path)):
             return True
         return any(str(stamp[0]) == path for stamp in self.stamps())
 
@@ -248,6 +250,8 @@ class Footing:
     def _check_circumstances(self) -> list[FilePath]:
         now = glance.glob_digests(self.root, list(self.globs()))
         found = [GLOB_FACT + pattern for pattern, digest in self.globs().items() if now[pattern] != digest]
+        if self._whole and not found and folders_digest(self.root) != self._whole:
+            found.append(GLOB_FACT + ALL_FILES)
         found += [str(stamp[0]) for stamp in self.stamps() if not glance.tools_hold([stamp])]
         self.circumstances = bool(found)
         return found
@@ -309,6 +313,14 @@ def last_key(state: str, environment_digest: str, version: str) -> str | None:
     return None
 
 
+def folders_digest(root: str) -> str:
+    """A digest of the names of all folders of a project, and of links to folders outside: each may be in the way of a product."""
+    from cpods.digest import of_parts
+
+    tree = walk(root)
+    return of_parts(sorted(path for path in (*tree.folders, *tree.outside) if is_text(path)))
+
+
 def read_ground(path: str, root: str) -> Footing | None:
     """What a build stood on that came to no good end, as ground.py wrote it; None if that cannot be read."""
     try:
@@ -325,7 +337,7 @@ def footing_from(
     stamps: Sequence[Sequence[Any]],
     globs: Mapping[str, str],
     products: Iterable[FilePath] = (),
-    whole: bool = False,
+    whole: str = "",
 ) -> Footing | None:
     """A footing of these rows; None if their digests are not all of one algorithm (the store was changed for another)."""
     try:

@@ -12,7 +12,7 @@ from cpods.digest import DEFAULT_ALGORITHM, of_bytes, of_file
 from cpods.ids import GLOB_FACT, FilePath, is_fact
 from cpods.majordomo.context import Build
 from cpods.project import PROJECT_FILE
-from cpods.resident.footing import Footing, footing_from
+from cpods.resident.footing import ALL_FILES, Footing, folders_digest, footing_from
 from cpods.store import glance
 from cpods.store.filecolumns import ABSENT_SIZE, Row
 from cpods.store.files import stamp_of, stat_regular
@@ -21,7 +21,6 @@ from cpods.store.tree import is_text, walk
 
 #: Of a project with more files than this, only the project file and the goals are watched until it can be planned.
 _TREE_FILES_MAX = 20_000
-_ALL_FILES = "**/*"
 #: Files that were just written count as looked at long after that.
 _PROVEN_NS = 1_000_000_000
 
@@ -41,18 +40,18 @@ def footing_of(root: str, build: Build | None, goals: Iterable[str]) -> Footing 
 
 def _content(
     root: str, build: Build | None, goals: Iterable[str]
-) -> tuple[list[Row], list[ToolStamp], dict[str, str], list[FilePath], bool]:
-    """Files, tools and patterns that counted, what steps were to make, and whether every file of the project counted."""
+) -> tuple[list[Row], list[ToolStamp], dict[str, str], list[FilePath], str]:
+    """Files, tools and patterns that counted, what steps were to make; and the folders' digest, if all of the project counted."""
     paths = {PROJECT_FILE, *(goal for goal in goals if goal)}
     if build is None:
         rows, globs = _tree(root, paths)
-        return rows, [], globs, [], bool(globs)
+        return rows, [], globs, [], folders_digest(root) if globs else ""
     paths |= _looked_at(build)
     patterns = {path[len(GLOB_FACT) :] for path in paths if path.startswith(GLOB_FACT)}
     stamps = sorted({stamp for fingerprint in build.parts.keys.used.values() for stamp in fingerprint.stamps})
     rows = [_row(root, build, path) for path in sorted(paths) if not is_fact(path) and "\0" not in path]
     products = sorted({output for step in build.planned.steps.values() for output in step.outputs})
-    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}, products, False
+    return rows, stamps, {pattern: build.parts.eyes.matches(pattern) for pattern in sorted(patterns)}, products, ""
 
 
 def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], dict[str, str]]:
@@ -69,7 +68,7 @@ def _tree(root: str, paths: set[FilePath]) -> tuple[list[Row], dict[str, str]]:
         status = stat_regular(os.path.join(root, path))
         stamp = (ABSENT_SIZE, 0, 0, 0) if status is None else stamp_of(status)
         rows.append((path, *stamp, "" if status is None else unhashed, time.time_ns() + _PROVEN_NS))
-    return rows, glance.glob_digests(root, [_ALL_FILES])
+    return rows, glance.glob_digests(root, [ALL_FILES])
 
 
 def _looked_at(build: Build) -> set[FilePath]:

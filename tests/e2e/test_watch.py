@@ -99,6 +99,13 @@ def test_a_project_that_cannot_be_planned_is_mended_by_any_file(folder: Path) ->
         assert sorted(ran(watch.after((folder / "count").unlink))) == ["count", "other", "upper"]
 
 
+def test_a_folder_in_the_way_of_a_product_is_waited_for(folder: Path) -> None:
+    (folder / "count").mkdir()
+    with watching(folder) as watch:
+        assert statuses(watch.events) == ["invalid"]
+        assert sorted(ran(watch.after((folder / "count").rmdir))) == ["count", "other", "upper"]
+
+
 def statuses(events: list[Event]) -> list[str]:
     return [event["status"] for event in events if event["event"] == "ended"]
 
