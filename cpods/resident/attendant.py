@@ -128,6 +128,8 @@ class Attendant:
         """One build. What is to be built again at once, as it changed meanwhile; None for nothing."""
         self._view.building(changed)
         self._seen = {path: _stamp(self._root, path) for path in {*changed, *self._settled()}}
+        for name in (self._good, self._bad):
+            self._grounds.recent(name)  # what came until now the build sees from its beginning
         running = await self._builder.begin(self._grounds.get(self._good))
         try:
             late = await self._attend(running)
@@ -186,6 +188,7 @@ class Attendant:
             for path in footing.suspects(self._grounds.recent(name))
             if path not in made and not self._builder.is_product(path) and self._is_news(footing, path)
         ]
+        late = list(dict.fromkeys(late))
         if not late:
             return [], []
         reads = {step: self._builder.reads(step) for step in running.steps()}

@@ -308,6 +308,34 @@ def test_a_step_of_a_circle_begins_again_too(tmp_path: Path) -> None:
     assert watch.end() == 0
 
 
+def test_what_changed_before_a_build_began_starts_no_step_again(gated: Path) -> None:
+    """The last good build had not seen it, a bad one has."""
+    slow, quick = SLOW.strip().split("\n\n")
+    write(gated, cpods__toml=f"{quick.replace('cat quick.in', 'grep 1 quick.in')}\n\n{slow}\n", slow__in="1\n", quick__in="1\n")
+    watch = Watch(gated, "-j1")
+    starts(watch, "slow")
+    open_gate(gated)
+    watch.rests()
+    for name in ("quick.in", "slow.in"):
+        since = len(watch.events)
+        save(gated / name, "2\n")
+        watch.rests(since)
+        assert statuses(watch.events[since:]) == ["failed"]
+    since = len(watch.events)
+    save(gated / "quick.in", "1\n")
+    starts(watch, "slow", since)
+    for number in range(20):  # so that the watch looks what changed
+        (gated / f"noise{number}").write_text("")
+    again = len(watch.events)
+    save(gated / "slow.in", "3\n")
+    starts(watch, "slow", again)
+    open_gate(gated)
+    watch.rests(again)
+    assert (gated / "slow.out").read_text() == "3\n"
+    assert [event["paths"] for event in watch.events[since:] if event["event"] == "changed"] == [["quick.in"], ["slow.in"]]
+    assert watch.end() == 0
+
+
 def test_a_build_that_is_killed_is_done_again(gated: Path) -> None:
     watch = Watch(gated)
     starts(watch, "slow")
