@@ -91,7 +91,7 @@ class Inspector:
     def _stale(self, step: Step, last: Result | None, overlay: Mapping[FilePath, Version | None], hidden: frozenset[FilePath]) -> Look:
         """Why no stored result fits a plain step."""
         if last is None:
-            return Look("stale", text="it has never run here")
+            return Look("stale", text="it has no result here yet")
         if last.static_key != self._parts.keys.static(step):
             return Look("stale", self._changes(step, last, overlay, hidden), text="its command, tools or environment changed")
         changes = self._changes(step, last, overlay, hidden)

@@ -24,7 +24,7 @@ def test_a_changed_input_is_named_with_both_digests_before_and_after_the_build(c
 
 
 def test_before_any_build_a_step_has_never_run(cli: Cli, line: Path) -> None:
-    assert cli("why", "upper").out == "upper was not part of the last build. It would run now: it has never run here.\n"
+    assert cli("why", "upper").out == "upper was not part of the last build. It would run now: it has no result here yet.\n"
     assert not (line / ".cpods").exists()
 
 
