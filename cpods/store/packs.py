@@ -28,6 +28,8 @@ _ENDING = ".pack"
 _OPEN_MAX = 32
 _RACY_NS = 20_000_000
 _LATELY_SECONDS = 0.02
+#: For so many objects indexes are searched as they are; then they are taken apart, which takes as long as many searches.
+_SEARCHES_MAX = 64
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
@@ -79,10 +81,30 @@ def write_pack(temporary: str, objects: Mapping[str, Stored]) -> list[Member]:
 def read_index(descriptor: int) -> list[Member]:
     """The members of an open pack; none if it is damaged: what it held is missed, and made again."""
     try:
-        index = index_bytes(descriptor)
-        return [] if index is None else _decode(index)
-    except (msgspec.MsgspecError, OSError):
+        return _members_of(index_bytes(descriptor) or b"")
+    except OSError:
         return []
+
+
+def _members_of(index: bytes) -> list[Member]:
+    try:
+        return _decode(index) if index else []
+    except msgspec.MsgspecError:
+        return []
+
+
+def _index_of(path: str) -> bytes:
+    """The index of a pack as it was written; b"" if it is gone or damaged."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        return index_bytes(descriptor) or b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def members(path: str) -> list[Member]:
@@ -154,6 +176,8 @@ class Packs:
         self._seen_ns = -1
         self._asked = -1.0
         self._places: dict[str, Place] = {}
+        self._whole: dict[str, bytes] = {}  # indexes of packs that are not in _places yet
+        self._searches = 0
         self._loaded: dict[str, tuple[int, int]] = {}
         self._open: dict[str, int] = {}
 
@@ -161,7 +185,7 @@ class Packs:
         """Where an object lies, None if no pack has it. What other processes added or evicted is seen at once."""
         if self._is_news():
             self._load()
-        return self._places.get(digest)
+        return self._place(digest)
 
     def find_lately(self, digest: str) -> Place | None:
         """As :meth:`find`, but news may be some milliseconds old: for who would at worst store an object twice."""
@@ -169,6 +193,16 @@ class Packs:
         if now - self._asked > _LATELY_SECONDS:
             self._asked = now
             return self.find(digest)
+        return self._place(digest)
+
+    def _place(self, digest: str) -> Place | None:
+        found = self._places.get(digest)
+        if found is not None or not self._whole:
+            return found
+        self._searches += 1
+        wanted = digest.encode("utf-8", "surrogateescape")
+        for name in [name for name, index in self._whole.items() if self._searches > _SEARCHES_MAX or wanted in index]:
+            self._places.update((member.digest, Place(name, member)) for member in _members_of(self._whole.pop(name)))
         return self._places.get(digest)
 
     def read(self, place: Place) -> bytes | None:
@@ -224,10 +258,10 @@ class Packs:
             if self._loaded.get(name) != known:
                 self._drop(name)
                 self._loaded[name] = known
-                self._places.update((member.digest, Place(name, member)) for member in members(self.path(name)))
+                self._whole[name] = _index_of(self.path(name))
 
     def _drop(self, name: str) -> None:
-        if self._loaded.pop(name, None) is not None:
+        if self._loaded.pop(name, None) is not None and self._whole.pop(name, None) is None:
             self._places = {digest: place for digest, place in self._places.items() if place.pack != name}
         descriptor = self._open.pop(name, None)
         if descriptor is not None:
