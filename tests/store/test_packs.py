@@ -93,6 +93,33 @@ def test_a_neighbour_sees_a_new_pack_at_once(root: str, store: PackingStore, tmp
         assert (tmp_path / "out").read_bytes() == b"later 2" and neighbour.size(of_bytes(b"later 3")) == len(b"later 3")
 
 
+@pytest.mark.parametrize("before", [0, 1, 2 * packs._SEARCHES_MAX], ids=["none asked before", "one", "many"])
+def test_searched_or_taken_apart_packs_have_the_same_members(store: PackingStore, root: str, before: int) -> None:
+    more = [b"more %d" % number for number in range(COUNT)]
+    for data in more:
+        store.put_bytes(data)
+    store.commit()
+    known = {
+        place.digest: (name, place) for name in packs.names(root) for place in packs.members(os.path.join(packs.pack_folder(root), name))
+    }
+    assert len(known) == 2 * COUNT
+    with closing(packs.Packs(root)) as found:
+        for number in range(before):
+            assert found.find(of_bytes(b"nobody has %d" % number)) is None
+        for digest, place in known.items():
+            assert found.find(digest) == place
+        first, second = packs.names(root)
+    for asked in (False, True):  # a pack goes that was searched only, or taken apart
+        with closing(packs.Packs(root)) as found:
+            for digest in (*known, DIGESTS[0]) if asked else (DIGESTS[0],):
+                found.find(digest)
+            aside = os.path.join(root, "aside")
+            os.rename(found.path(second), aside)
+            assert [digest for digest in known if found.find(digest) is None] == [digest for digest in known if known[digest][0] == second]
+            os.rename(aside, found.path(second))
+            assert all(found.find(digest) == place for digest, place in known.items())
+
+
 def test_executables_come_back_executable(root: str, tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_bytes(b"small 7")
