@@ -109,14 +109,7 @@ def _index_of(path: str) -> bytes:
 
 def members(path: str) -> list[Member]:
     """The members of a pack; none if it is gone or damaged."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return []
-    try:
-        return read_index(descriptor)
-    finally:
-        os.close(descriptor)
+    return _members_of(_index_of(path))
 
 
 def names(root: str) -> list[str]:
